@@ -1,0 +1,104 @@
+"""Opening what `--audio` names: a directory, a manifest, or a dataset saved to disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from mlflow_rank.errors import UsageError
+from mlflow_rank.speech.columns import audio_path, described
+from mlflow_rank.speech.containers import Header, read_header
+from mlflow_rank.speech.corpus import NOTHING_SAID, Corpus, Listing, file_key
+from mlflow_rank.speech.saved_datasets import is_saved_dataset, list_saved_dataset
+from mlflow_rank.speech.skips import UnusableAudio
+from mlflow_rank.speech.tables import MANIFEST_SUFFIXES, open_table
+from mlflow_rank.speech.utterance import AudioFile, DatasetAudio
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+
+
+def open_corpus(audio: str | Path) -> Corpus:
+    """List the utterances of a source.
+
+    Args:
+        audio: a directory (searched recursively for wav, flac, ogg and mp3), a manifest (JSONL, CSV, TSV,
+            fairseq's TSV, Parquet; see `mlflow_rank.speech.columns`), or a Hugging Face dataset saved to disk.
+
+    Returns:
+        The corpus in the order of the source. Headers are read for durations that a manifest does not state; nothing is
+        decoded.
+
+    Raises:
+        UsageError: no such source, nothing in it, or a row that does not mean what its columns promise (`file:line`).
+        MissingDependencyError: a saved dataset without the package `datasets`.
+    """
+    path = Path(audio).expanduser()
+    if path.is_dir():
+        return list_saved_dataset(path) if is_saved_dataset(path) else _list_directory(path)
+    if not path.exists():
+        raise UsageError(
+            "no such audio source",
+            got=str(audio),
+            expected=f"a directory, a dataset saved to disk, or a manifest ({', '.join(MANIFEST_SUFFIXES)})",
+            remedy="check the path; relative paths start at the current directory",
+        )
+    return _list_manifest(path)
+
+
+def _list_directory(directory: Path) -> Corpus:
+    listing = Listing(str(directory), "directory")
+    for path in _audio_files(directory):
+        listing.add(path.relative_to(directory).as_posix(), AudioFile(path), NOTHING_SAID, str(path), read_header)
+    return listing.closed(expected=f"files ending in {', '.join(AUDIO_SUFFIXES)} in the directory or below it")
+
+
+def _audio_files(directory: Path) -> Iterator[Path]:
+    """Yield audio files in order of name, links followed, each directory entered once."""
+    entered: set[str] = set()
+    for folder, folders, names in os.walk(directory, onerror=_refuse_unlistable, followlinks=True):
+        folders.sort()
+        real = os.path.realpath(folder)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        for name in sorted(names):
+            if name.lower().endswith(AUDIO_SUFFIXES):
+                yield Path(folder) / name
+
+
+def _refuse_unlistable(error: OSError) -> None:
+    raise UsageError(
+        "cannot list a directory", got=f"{error.filename}: {error.strerror}", expected="a directory that can be read"
+    ) from error
+
+
+def _list_manifest(path: Path) -> Corpus:
+    table = open_table(path)
+    listing = Listing(str(path), table.kind)
+    headers = _HeaderOnce()
+    base = PurePosixPath(table.base.absolute().as_posix())
+    for record in table.records:
+        written = Path(audio_path(record))
+        key = file_key(PurePosixPath(written.as_posix()), base)
+        listing.add(key, AudioFile(table.base / written), described(record), record.place, headers.read)
+    return listing.closed(expected="a manifest with at least one row")
+
+
+class _HeaderOnce:
+    """Reads each file's header once, however many segments of it a manifest lists."""
+
+    def __init__(self) -> None:
+        self._known: dict[AudioFile | DatasetAudio, Header | UnusableAudio] = {}
+
+    def read(self, source: AudioFile | DatasetAudio) -> Header:
+        if source not in self._known:
+            try:
+                self._known[source] = read_header(source)
+            except UnusableAudio as unusable:
+                self._known[source] = unusable
+        known = self._known[source]
+        if isinstance(known, UnusableAudio):
+            raise known
+        return known
