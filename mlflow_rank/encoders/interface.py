@@ -28,7 +28,7 @@ class Encoder(Protocol):
 
     `digest` is `sha256:…` over names, dtypes, shapes and bytes of all parameters and buffers, so two copies of the
     same weights agree wherever they lie. `minimum_samples` is the shortest waveform that gives one frame, in samples
-    at `sampling_rate`. `maximum_samples` is the longest the encoder accepts, or None.
+    at `sampling_rate`. `maximum_samples` is the longest the encoder accepts, or None. `device` is "cpu" or "cuda".
     """
 
     spec: str
@@ -38,6 +38,7 @@ class Encoder(Protocol):
     digest: str
     minimum_samples: int
     maximum_samples: int | None
+    device: str
 
     def encode(self, waveforms: torch.Tensor) -> Sequence[torch.Tensor]:
         """Return, for each of `layers` in order, the frames of equally long waveforms.

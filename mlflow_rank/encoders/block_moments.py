@@ -1,0 +1,114 @@
+"""What one block leaves: moments of every layer and level, and which utterances they hold. Mergeable, and a file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mlflow_rank.errors import MeasurementError
+from mlflow_rank.spectra import Moments, PackedMoments, merge
+from mlflow_rank.speech.utterance import SkipCause, Skipped
+
+Place = tuple[int, str]  # position of the layer among those measured, and the level
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BlockMoments:
+    """Moments by (layer position, level), with digest, length in seconds and speaker of each utterance, by key."""
+
+    moments: Mapping[Place, Moments]
+    content_digests: Mapping[str, str]
+    seconds: Mapping[str, float]
+    speakers: Mapping[str, str | None]
+    skipped: tuple[Skipped, ...]
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The utterances that are done with, used or skipped."""
+        return frozenset(self.content_digests) | {skipped.key for skipped in self.skipped}
+
+    def merge(self, other: BlockMoments) -> BlockMoments:
+        """Return both together; they share no utterance."""
+        return BlockMoments(
+            moments={place: merge(moments, other.moments[place]) for place, moments in self.moments.items()},
+            content_digests={**self.content_digests, **other.content_digests},
+            seconds={**self.seconds, **other.seconds},
+            speakers={**self.speakers, **other.speakers},
+            skipped=self.skipped + other.skipped,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFile:
+    """A block on disk: small beside the audio, complete or absent, opened one layer and level at a time."""
+
+    path: Path
+
+    def write(self, block: BlockMoments) -> None:
+        """Write the block at once: a reader sees all of it or nothing.
+
+        Raises:
+            MeasurementError: the disk is full or cannot be written.
+        """
+        arrays = {
+            f"{position}/{level}/{name}": array
+            for (position, level), moments in block.moments.items()
+            for name, array in moments.to_arrays().items()
+        }
+        listed = {
+            "content_digests": dict(block.content_digests),
+            "seconds": dict(block.seconds),
+            "speakers": dict(block.speakers),
+            "skipped": [[each.key, str(each.cause), each.detail] for each in block.skipped],
+        }
+        aside = self.path.with_suffix(f".{os.getpid()}.part")
+        try:
+            with aside.open("wb") as file:
+                np.savez(file, allow_pickle=False, listed=np.array(json.dumps(listed)), **arrays)
+            aside.replace(self.path)
+        except OSError as error:
+            aside.unlink(missing_ok=True)
+            raise cannot_write(self.path.parent, error) from error
+
+    def read(self) -> BlockMoments:
+        """Return the whole block."""
+        with np.load(self.path, allow_pickle=False) as stored:
+            listed = json.loads(str(stored["listed"]))
+            places = {(int(name.split("/")[0]), name.split("/")[1]) for name in stored.files if "/" in name}
+            moments = {place: Moments.from_arrays(_arrays(stored, place)) for place in places}
+        return _with(moments, listed)
+
+    def read_listing(self) -> BlockMoments:
+        """Return the block without its moments."""
+        with np.load(self.path, allow_pickle=False) as stored:
+            return _with({}, json.loads(str(stored["listed"])))
+
+    def read_packed(self, place: Place) -> PackedMoments:
+        """Return the moments of one layer and level, packed; nothing else is read."""
+        with np.load(self.path, allow_pickle=False) as stored:
+            arrays = _arrays(stored, place)
+        return PackedMoments(int(arrays["count"]), arrays["mean"], arrays["triangle"])
+
+
+def _arrays(stored: Mapping[str, np.ndarray], place: Place) -> dict[str, np.ndarray]:
+    return {name: stored[f"{place[0]}/{place[1]}/{name}"] for name in ("count", "mean", "triangle")}
+
+
+def _with(moments: Mapping[Place, Moments], listed: Mapping[str, Mapping[str, object]]) -> BlockMoments:
+    skipped = tuple(Skipped(key, SkipCause(cause), detail) for key, cause, detail in listed["skipped"])
+    return BlockMoments(moments, listed["content_digests"], listed["seconds"], listed["speakers"], skipped)  # type: ignore[arg-type]
+
+
+def cannot_write(directory: Path, error: OSError) -> MeasurementError:
+    """Return the error for a cache that cannot hold the blocks."""
+    return MeasurementError(
+        "no disk space for the cache of finished blocks",
+        got=f"{directory}: {error.strerror or error}",
+        expected="a directory with free, writable space",
+        remedy="free some space, or name another place with --cache or MLFLOW_RANK_CACHE; --resume goes on from there",
+    )

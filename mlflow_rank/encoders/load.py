@@ -1,0 +1,79 @@
+"""From a `--model` text to an encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlflow_rank.encoders.anatomy import Anatomy
+from mlflow_rank.encoders.any_module import load_module
+from mlflow_rank.encoders.export import ExportRecord, read_export
+from mlflow_rank.encoders.huggingface import load_huggingface
+from mlflow_rank.encoders.precision import choose_precision
+from mlflow_rank.encoders.specs import EncoderSpec, HuggingFaceSource, ModuleSource, TorchaudioSource, parse_spec
+from mlflow_rank.encoders.torch_encoder import TorchEncoder
+from mlflow_rank.encoders.torchaudio_bundles import load_bundle
+from mlflow_rank.errors import UsageError
+
+
+def load_encoder(
+    spec: str,
+    *,
+    layers: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    trust_remote_code: bool = False,
+    seed: int = 0,
+) -> TorchEncoder:
+    """Load the encoder that a `--model` text names, frozen and in eval mode.
+
+    Args:
+        spec: a Hugging Face directory or hub id, `starter`, `torchaudio:BUNDLE[@STATE_FILE]`,
+            `module:PACKAGE.MODULE:FACTORY`, or a directory written by `export_encoder`; each optionally after
+            `random:`, for the same architecture with random weights.
+        layers: "all" (as None), "last" or e.g. "0,3,6-12"; for `module:` comma-separated name patterns.
+        device: "auto", "cpu" or "cuda".
+        dtype: "float32", or "bfloat16" for a forward pass under autocast.
+        trust_remote_code: run code that comes with a Hugging Face checkpoint.
+        seed: what random weights are drawn from; of no effect without `random:`.
+
+    Raises:
+        UsageError: no such model, device or layer, weights that do not fit or would execute code, …; it says which.
+    """
+    parsed = parse_spec(spec)
+    precision = choose_precision(device, dtype)
+    drawn = seed if parsed.random else None
+    origin: dict[str, object] = {"weights": "random", "seed": seed} if parsed.random else {"weights": "as stored"}
+    record = _exported(parsed)
+    if record is None:
+        anatomy = _dissect(parsed, layers, seed=drawn, trust_remote_code=trust_remote_code)
+        return TorchEncoder(spec, anatomy, precision, layers_asked=layers or "all", **origin)
+    inner = EncoderSpec(spec, record.source(), random=parsed.random)
+    asked = layers or record.layers
+    anatomy = _dissect(inner, asked, seed=drawn, trust_remote_code=trust_remote_code)
+    origin |= {"exported_from": dict(record.origin)}
+    encoder = TorchEncoder(spec, anatomy, precision, layers_asked=asked, **origin)
+    if not parsed.random and encoder.digest != record.digest:
+        raise UsageError(
+            "the weights in this directory are not those that were exported into it",
+            got=encoder.digest,
+            expected=f"{record.digest}, as encoder.json says",
+            remedy="export or download it again",
+        )
+    return encoder
+
+
+def _exported(spec: EncoderSpec) -> ExportRecord | None:
+    if not isinstance(spec.source, HuggingFaceSource):
+        return None
+    directory = Path(spec.source.location).expanduser()
+    return read_export(directory) if (directory / "encoder.json").is_file() else None
+
+
+def _dissect(spec: EncoderSpec, layers: str | None, *, seed: int | None, trust_remote_code: bool) -> Anatomy:
+    match spec.source:
+        case HuggingFaceSource(location):
+            return load_huggingface(location, layers, seed=seed, trust_remote_code=trust_remote_code)
+        case TorchaudioSource(bundle, state):
+            return load_bundle(bundle, state, layers, seed=seed)
+        case ModuleSource() as source:
+            return load_module(source, layers, seed=seed)

@@ -1,0 +1,203 @@
+"""Blocks heard by one process or by several, each finished block a file, so that nothing is lost and any may go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from mlflow_rank.encoders.block_moments import BlockFile, cannot_write
+from mlflow_rank.encoders.extraction import Extraction, Protocol
+from mlflow_rank.encoders.interface import Encoder
+from mlflow_rank.encoders.load import load_encoder
+from mlflow_rank.errors import MeasurementError
+from mlflow_rank.speech.blocks import Block
+from mlflow_rank.speech.utterance import Utterance
+
+FORMAT = 1  # raise it when what a block file holds changes meaning
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderCall:
+    """What `load_encoder` is called with, so that each worker process can load its own."""
+
+    spec: str
+    layers: str | None = None
+    device: str = "auto"
+    dtype: str = "float32"
+    trust_remote_code: bool = False
+    seed: int = 0
+
+    def load(self) -> Encoder:
+        """Return the encoder."""
+        return load_encoder(**asdict(self))
+
+
+class BlockCache:
+    """Where the finished blocks of one measurement lie; a different measurement has a different place."""
+
+    def __init__(self, root: Path, encoder: Encoder, protocol: Protocol, blocks: Sequence[Block]) -> None:
+        identity = {
+            "format": FORMAT,
+            "encoder": encoder.digest,
+            "layers": [layer.name for layer in encoder.layers],
+            "dtype": encoder.describe().get("dtype"),
+            "protocol": asdict(protocol),
+            "blocks": [[[each.key, str(each.source), each.start, each.end] for each in b.utterances] for b in blocks],
+        }
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        self.directory = root / "blocks" / digest[:24]
+        dims = [layer.dim for layer in encoder.layers]
+        self._bytes_each = sum(8 * dim * (dim + 1) // 2 for dim in dims) * len(protocol.levels)
+
+    def file(self, index: int) -> BlockFile:
+        """Return the file of a finished block."""
+        return BlockFile(self.directory / f"block_{index:04d}.npz")
+
+    def partial(self, index: int) -> BlockFile:
+        """Return the file of a block that was interrupted."""
+        return BlockFile(self.directory / f"block_{index:04d}.partial.npz")
+
+    def prepare(self, blocks: int, *, resume: bool) -> None:
+        """Make the directory, empty unless an earlier run is to go on.
+
+        Raises:
+            MeasurementError: there is no space for all blocks.
+        """
+        try:
+            if not resume:
+                shutil.rmtree(self.directory, ignore_errors=True)
+            self.directory.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.directory).free
+        except OSError as error:
+            raise cannot_write(self.directory, error) from error
+        needed = self._bytes_each * blocks
+        if free < needed:
+            raise cannot_write(
+                self.directory, OSError(f"{free / 1e6:.0f} MB free, {needed / 1e6:.0f} MB needed for {blocks} blocks")
+            )
+
+    def remove(self) -> None:
+        """Forget the blocks: their measurement is done."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def hear_blocks(
+    call: EncoderCall,
+    encoder: Encoder,
+    protocol: Protocol,
+    blocks: Sequence[Block],
+    cache: BlockCache,
+    *,
+    workers: int = 1,
+    after: Callable[[str], None] = lambda _: None,
+) -> list[BlockFile]:
+    """Return the file of every block, hearing those that are not there yet.
+
+    Args:
+        call: how each worker loads the encoder.
+        encoder: the same, loaded; heard with directly where there is one worker.
+        protocol: levels, stride, channel.
+        blocks: of the sample.
+        cache: where files are and go; call its `prepare` first.
+        workers: processes; each has its share of the processor's cores. The result agrees to 1e-9 whatever it is.
+        after: called with the key of each utterance that is done.
+
+    Raises:
+        MeasurementError: the encoder returns NaN; the disk is full; a worker died.
+        KeyboardInterrupt: what was heard so far is on disk.
+    """
+    for block in blocks:
+        if cache.file(block.index).path.exists():
+            for utterance in block.utterances:
+                after(utterance.key)
+    waiting = [block for block in blocks if not cache.file(block.index).path.exists()]
+    if workers <= 1 or len(waiting) <= 1:
+        for block in waiting:
+            _hear(encoder, protocol, block, cache, lambda utterance: after(utterance.key))
+    else:
+        _hear_in_processes(call, protocol, waiting, cache, min(workers, len(waiting)), after)
+    return [cache.file(block.index) for block in blocks]
+
+
+def _hear(
+    encoder: Encoder, protocol: Protocol, block: Block, cache: BlockCache, after: Callable[[Utterance], None]
+) -> None:
+    """Hear one block, going on from where an interrupted run left it."""
+    partial = cache.partial(block.index)
+    before = partial.read() if partial.path.exists() else None
+    done = before.keys if before else frozenset()
+    for utterance in block.utterances:
+        if utterance.key in done:
+            after(utterance)
+    extraction = Extraction(encoder, protocol)
+    try:
+        extraction.hear([each for each in block.utterances if each.key not in done], after=after)
+    except KeyboardInterrupt:
+        so_far = extraction.so_far()
+        partial.write(before.merge(so_far) if before else so_far)
+        raise
+    heard = extraction.so_far()
+    cache.file(block.index).write(before.merge(heard) if before else heard)
+    partial.path.unlink(missing_ok=True)
+
+
+def _hear_in_processes(
+    call: EncoderCall,
+    protocol: Protocol,
+    blocks: Sequence[Block],
+    cache: BlockCache,
+    workers: int,
+    after: Callable[[str], None],
+) -> None:
+    context = multiprocessing.get_context("spawn")  # a fork after torch has started its threads can hang
+    heard: SimpleQueue[str | None] = context.SimpleQueue()
+    listener = Thread(target=lambda: [after(key) for key in iter(heard.get, None)], daemon=True)
+    listener.start()
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    try:
+        with ProcessPoolExecutor(workers, context, _start_worker, (call, threads, heard)) as pool:
+            tasks = [pool.submit(_hear_in_worker, protocol, block, cache) for block in blocks]
+            try:
+                for task in as_completed(tasks):
+                    task.result()
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+    except BrokenProcessPool as error:
+        raise MeasurementError(
+            "a worker process died",
+            got=str(error),
+            expected="workers that end by themselves",
+            remedy="too little memory is the usual cause: use fewer --workers and --resume (finished blocks are kept)",
+        ) from error
+    finally:
+        heard.put(None)
+        listener.join(timeout=5)  # s; only progress is lost if it does not come to an end
+
+
+_worker: dict[str, Any] = {}  # this process's encoder and queue: loaded once, used for every block it is given
+
+
+def _start_worker(call: EncoderCall, threads: int, heard: SimpleQueue[str | None]) -> None:
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    torch.set_num_threads(threads)
+    _worker["limits"] = threadpool_limits(threads)
+    _worker["encoder"] = call.load()
+    _worker["heard"] = heard
+
+
+def _hear_in_worker(protocol: Protocol, block: Block, cache: BlockCache) -> None:
+    _hear(_worker["encoder"], protocol, block, cache, lambda utterance: _worker["heard"].put(utterance.key))

@@ -1,0 +1,1 @@
+"""What can we prove? The documents that a measurement leaves."""
