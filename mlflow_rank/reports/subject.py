@@ -1,0 +1,96 @@
+"""What a measurement is about, in words: model, audio, and what was left out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mlflow_rank.registry.measured_rank import Document, finite, section
+
+
+def model_name(document: Document) -> str:
+    """Return a short name of the encoder: the last part of a path or hub id, with `random:` where its weights were.
+
+    >>> model_name({"model": {"spec": "random:facebook/hubert-base-ls960"}})
+    'random:hubert-base-ls960'
+    """
+    spec = str(section(document, "model").get("spec") or "encoder")
+    prefix = "random:" if spec.startswith("random:") else ""
+    rest = spec.removeprefix("random:")
+    return f"{prefix}{rest if rest.startswith(('models:', 'runs:')) else Path(rest).name or rest}"
+
+
+def corpus_name(document: Document) -> str:
+    """Return a short name of the audio: the last part of its path."""
+    source = str(section(document, "audio").get("source") or "audio")
+    return Path(source).name or source
+
+
+def minutes_heard(document: Document) -> str:
+    """Return how much audio was measured, in the unit a person would say it in.
+
+    >>> minutes_heard({"audio": {"minutes": 61.3}}), minutes_heard({"audio": {"minutes": 0.5}}), minutes_heard({})
+    ('61 min', '30 s', 'an unknown length')
+    """
+    minutes = finite(section(document, "audio").get("minutes"))
+    if minutes is None:
+        return "an unknown length"
+    if minutes < 2:
+        return f"{60 * minutes:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 600 else f"{minutes / 60:.0f} h"
+
+
+def summary_lines(document: Document) -> tuple[str, ...]:
+    """Return what was measured and what was not, a line each: model, audio, left out, skipped with their causes.
+
+    Lines about nothing (no skips, nothing left out) are not there.
+
+    >>> summary_lines({"model": {"spec": "starter", "family": "hubert", "parameters": 1735199},
+    ...     "audio": {"source": "starter", "minutes": 61.0, "utterances": 900, "speakers": 24,
+    ...               "left_out": {"over_budget": 12}},
+    ...     "skipped": [{"key": "a.wav", "cause": "silent", "detail": ""}]})
+    ('model     starter (hubert, 1.74 M parameters)', 'audio     starter: 61 min, 900 utterances, 24 speakers',
+     'left out  12 over budget', 'skipped   1 utterance: 1 silent')
+    """
+    model, audio = section(document, "model"), section(document, "audio")
+    about = [str(model["family"])] if model.get("family") else []
+    parameters = finite(model.get("parameters"))
+    if parameters is not None:
+        about.append(f"{parameters / 1e6:.3g} M parameters")
+    if model.get("dtype") not in (None, "float32"):
+        about.append(str(model["dtype"]))
+    lines = [f"model     {model.get('spec', 'unknown')}" + (f" ({', '.join(about)})" if about else "")]
+    heard = [minutes_heard(document)]
+    heard += [_counted(audio.get(noun), noun) for noun in ("utterances", "speakers") if audio.get(noun)]
+    lines.append(f"audio     {audio.get('source', 'unknown')}: {', '.join(heard)}")
+    left_out = audio.get("left_out")
+    if isinstance(left_out, Mapping):
+        parts = [f"{_number(value)} {_words(key)}" for key, value in left_out.items() if value]
+        lines += [f"left out  {', '.join(parts)}"] if parts else []
+    causes = skipped_causes(document)
+    if causes:
+        total = sum(causes.values())
+        each = ", ".join(f"{count} {_words(cause)}" for cause, count in causes.items())
+        lines.append(f"skipped   {_counted(total, 'utterances')}: {each}")
+    return tuple(lines)
+
+
+def skipped_causes(document: Document) -> dict[str, int]:
+    """Return how many utterances could not be used, by cause, the most frequent first."""
+    skipped = document.get("skipped")
+    entries = skipped if isinstance(skipped, Sequence) and not isinstance(skipped, str) else []
+    counted = Counter(str(entry.get("cause")) for entry in entries if isinstance(entry, Mapping))
+    return dict(counted.most_common())
+
+
+def _counted(count: object, plural: str) -> str:
+    return f"{_number(count)} {plural.removesuffix('s') if count == 1 else plural}"
+
+
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _words(key: object) -> str:
+    return str(key).replace("_", " ")
