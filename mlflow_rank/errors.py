@@ -27,6 +27,16 @@ class MlflowRankError(Exception):
                 lines.append(f"  {label:<9} {value}")
         super().__init__("\n".join(lines))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self.args, self.__dict__)  # so that it crosses from a worker process whole
+
+
+def _restored(kind: type[MlflowRankError], args: tuple[str, ...], state: dict[str, object]) -> MlflowRankError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
 
 class UsageError(MlflowRankError):
     """The call or its input is wrong; the same call would fail again (exit 2)."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol as Interface
 
+from mlflow_rank.encoders.export import export_encoder
 from mlflow_rank.encoders.extraction import Protocol
-from mlflow_rank.encoders.interface import Encoder
+from mlflow_rank.encoders.torch_encoder import TorchEncoder
 from mlflow_rank.encoders.workers import BlockCache, EncoderCall, hear_blocks
 from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.rank_measurement import Document, Heard, all_skipped, rank_measurement
-from mlflow_rank.registry.flavor import log_encoder
+from mlflow_rank.registry.flavor import LoggedEncoder, log_encoder
 from mlflow_rank.registry.layer_table import write_layer_table
 from mlflow_rank.registry.resolve import resolve_model
 from mlflow_rank.registry.tracking import Destination, RecordedRun, record_measurement
@@ -28,6 +27,7 @@ from mlflow_rank.speech.sources import open_corpus
 from mlflow_rank.speech.starter.corpus import cache_directory, starter_corpus
 
 STARTER = "starter"
+DEFAULT_OUTPUT = Path("mlflow_rank_results")  # written to only where there is nowhere else to keep results
 
 
 class Progress(Interface):
@@ -76,7 +76,7 @@ class MeasureRequest:
     resume: bool = False
     cache: Path | None = None
     tracking_uri: str | None = None
-    output: Path = Path("mlflow_rank_results")
+    output: Path = DEFAULT_OUTPUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Measurement:
 
     document: Document
     control: Document | None
-    encoder: Encoder
+    encoder: TorchEncoder
 
 
 def measure(request: MeasureRequest, progress: Progress | None = None) -> Measurement:
@@ -128,7 +128,7 @@ def measure(request: MeasureRequest, progress: Progress | None = None) -> Measur
 def _measured(
     request: MeasureRequest,
     call: EncoderCall,
-    encoder: Encoder,
+    encoder: TorchEncoder,
     corpus: Corpus,
     sample: Sample,
     protocol: Protocol,
@@ -197,26 +197,39 @@ def draw_figures(measurement: Measurement, directory: Path) -> list[Path]:
     return list(save_figure(figure, directory / "rank_by_layer"))
 
 
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The MLflow run that holds a measurement, and the model version where one was registered."""
+
+    run: RecordedRun
+    registered: LoggedEncoder | None
+
+
 def record(
-    measurement: Measurement,
-    destination: Destination,
-    *,
-    kept_at: Path | None = None,
-) -> RecordedRun:
-    """Record the measurement in MLflow.
+    measurement: Measurement, destination: Destination, *, register: str | None = None, kept_at: Path | None = None
+) -> Recorded:
+    """Record the measurement in MLflow, and register the encoder under a name where one is given.
 
     Raises:
         MeasurementError: the store cannot be reached; the error names where the results are kept.
     """
     with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder:
         figures = draw_figures(measurement, Path(folder))
-        return record_measurement(
+        run = record_measurement(
             measurement.document,
             control=measurement.control,
             artifacts=figures,
             destination=destination,
             kept_at=kept_at,
         )
+        if register is None:
+            return Recorded(run, None)
+        exported = Path(folder) / "encoder"
+        export_encoder(measurement.encoder, exported)
+        registered = log_encoder(
+            exported, measurement.document, run=run, control=measurement.control, registered_model_name=register
+        )
+        return Recorded(run, registered)
 
 
 def as_json(document: Document) -> str:

@@ -1,0 +1,1 @@
+"""Recipes: how shipped things were made, each one command."""

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,9 +100,9 @@ def _arrays(stored: Mapping[str, np.ndarray], place: Place) -> dict[str, np.ndar
     return {name: stored[f"{place[0]}/{place[1]}/{name}"] for name in ("count", "mean", "triangle")}
 
 
-def _with(moments: Mapping[Place, Moments], listed: Mapping[str, Mapping[str, object]]) -> BlockMoments:
+def _with(moments: Mapping[Place, Moments], listed: Mapping[str, Any]) -> BlockMoments:
     skipped = tuple(Skipped(key, SkipCause(cause), detail) for key, cause, detail in listed["skipped"])
-    return BlockMoments(moments, listed["content_digests"], listed["seconds"], listed["speakers"], skipped)  # type: ignore[arg-type]
+    return BlockMoments(moments, listed["content_digests"], listed["seconds"], listed["speakers"], skipped)
 
 
 def cannot_write(directory: Path, error: OSError) -> MeasurementError:

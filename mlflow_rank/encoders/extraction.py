@@ -135,15 +135,15 @@ class Extraction:
 
         for level in self.protocol.levels:
             accumulator = self._accumulators[position, level]
-            if level != "frame":
-                pooled = frames.sum(0, dtype=torch.float64)
-                if level == "utterance":
-                    pooled = pooled / len(frames)
-                accumulator.update(pooled.cpu().numpy()[None])
-            elif isinstance(accumulator, DeviceMoments):
-                accumulator.update(frames[:: self.protocol.frame_stride])
+            if level == "frame":
+                rows = frames[:: self.protocol.frame_stride]
             else:
-                accumulator.update(frames[:: self.protocol.frame_stride].cpu().numpy())
+                pooled = frames.sum(0, dtype=torch.float64)
+                rows = (pooled / len(frames) if level == "utterance" else pooled)[None]
+            if isinstance(accumulator, DeviceMoments):
+                accumulator.update(rows)
+            else:
+                accumulator.update(rows.cpu().numpy())
 
 
 def _not_finite(layer: Layer, frames: torch.Tensor, utterances: Sequence[Utterance]) -> MeasurementError:

@@ -40,8 +40,8 @@ def normalised(waveforms: torch.Tensor) -> torch.Tensor:
     """Bring each waveform to zero mean and unit variance over its samples; a constant one becomes zeros.
 
     >>> import torch
-    >>> normalised(torch.tensor([[1.0, 3.0]]))
-    tensor([[-1.0000,  1.0000]])
+    >>> normalised(torch.tensor([[1.0, 2.0, 3.0]]))
+    tensor([[-1.2247,  0.0000,  1.2247]])
     """
     centred = waveforms - waveforms.mean(dim=-1, keepdim=True)
     variance = centred.square().mean(dim=-1, keepdim=True)

@@ -59,8 +59,8 @@ def load_huggingface(text: str, layers: str | None, *, seed: int | None, trust_r
         UsageError: no such model, not a speech encoder, or its weights are missing, refused or do not fit.
     """
     import_torchaudio()  # transformers imports it by itself, and fails beside a CPU-only torch without this
+    location = locate(text)
     with quiet():
-        location = locate(text)
         config = read_config(location, trust_remote_code=trust_remote_code)
         model_class = _model_class(config)
         if seed is None:

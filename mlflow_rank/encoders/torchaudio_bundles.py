@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_rank.encoders.anatomy import Anatomy, frozen
 from mlflow_rank.encoders.features import waveform_features
-from mlflow_rank.encoders.foreign_errors import first_line
+from mlflow_rank.encoders.foreign_errors import first_line, pickle_refused
 from mlflow_rank.encoders.interface import Layer
 from mlflow_rank.encoders.layers import select_layers
 from mlflow_rank.encoders.minimum_length import samples_for_one_frame
@@ -94,6 +95,8 @@ def _own_state(name: str, bundle: Any) -> dict[str, torch.Tensor]:
     try:
         # Without weights_only, torch.hub would unpickle whatever the download holds.
         state: dict[str, torch.Tensor] = bundle._get_state_dict({"weights_only": True, "progress": False})
+    except pickle.UnpicklingError as error:
+        raise pickle_refused(f"torchaudio:{name}", error) from error
     except OSError as error:  # urllib's URLError, a full disk, …
         raise UsageError(
             "the bundle's weights are not in torch's cache and could not be downloaded",

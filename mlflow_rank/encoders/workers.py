@@ -20,6 +20,7 @@ from mlflow_rank.encoders.block_moments import BlockFile, cannot_write
 from mlflow_rank.encoders.extraction import Extraction, Protocol
 from mlflow_rank.encoders.interface import Encoder
 from mlflow_rank.encoders.load import load_encoder
+from mlflow_rank.encoders.torch_encoder import TorchEncoder
 from mlflow_rank.errors import MeasurementError
 from mlflow_rank.speech.blocks import Block
 from mlflow_rank.speech.utterance import Utterance
@@ -38,7 +39,7 @@ class EncoderCall:
     trust_remote_code: bool = False
     seed: int = 0
 
-    def load(self) -> Encoder:
+    def load(self) -> TorchEncoder:
         """Return the encoder."""
         return load_encoder(**asdict(self))
 
@@ -162,7 +163,7 @@ def _hear_in_processes(
 ) -> None:
     context = multiprocessing.get_context("spawn")  # a fork after torch has started its threads can hang
     heard: SimpleQueue[str | None] = context.SimpleQueue()
-    listener = Thread(target=lambda: [after(key) for key in iter(heard.get, None)], daemon=True)
+    listener = Thread(target=_listen, args=(heard, after), daemon=True)
     listener.start()
     threads = max(1, (os.cpu_count() or 1) // workers)
     try:
@@ -184,6 +185,11 @@ def _hear_in_processes(
     finally:
         heard.put(None)
         listener.join(timeout=5)  # s; only progress is lost if it does not come to an end
+
+
+def _listen(heard: SimpleQueue[str | None], after: Callable[[str], None]) -> None:
+    for key in iter(heard.get, None):
+        after(key)
 
 
 _worker: dict[str, Any] = {}  # this process's encoder and queue: loaded once, used for every block it is given

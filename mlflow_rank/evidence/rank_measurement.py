@@ -83,8 +83,8 @@ def rank_measurement(
     for position, layer in enumerate(encoder.layers):
         for level in protocol.levels:
             blocks = [file.read_packed((position, level)) for file in heard.files]
-            for each in estimate(blocks, level=level, intervals=intervals, metrics=_metrics(preset, level)):
-                rows.append(_row(layer.index, layer.name, _with_minutes(each, heard), heard))
+            estimates = estimate(blocks, level=level, intervals=intervals, metrics=_metrics(preset, level))
+            rows += [_row(layer.index, layer.name, _with_minutes(each, heard), heard) for each in estimates]
         after_layer()
     described = sample.describe()
     return {
@@ -96,7 +96,9 @@ def rank_measurement(
             "minutes": heard.minutes,
             "utterances": len(heard.listing.content_digests),
             "speakers": heard.speakers,
-            "left_out": {part.reason: {"utterances": part.utterances, "seconds": part.seconds} for part in sample.left_out},
+            "left_out": {
+                part.reason: {"utterances": part.utterances, "seconds": part.seconds} for part in sample.left_out
+            },
             "strata": described["strata"],
         },
         "protocol": {

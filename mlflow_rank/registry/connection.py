@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_rank.errors import MeasurementError
@@ -20,6 +21,7 @@ _PROBE_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
 }
+_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # each database's registered port (IANA)
 _SOCKET_TIMEOUT_SECONDS = 5.0  # as long as one attempt above
 _CHATTY_LOGGERS = ("mlflow.store.db.utils", "alembic.runtime.migration", "mlflow.pyfunc")
 
@@ -42,7 +44,7 @@ def connected_client(tracking_uri: str | None, *, what_is_safe: str = "nothing w
     uri = tracking_uri or mlflow.get_tracking_uri()
     try:
         with _quick_to_give_up(), quiet_mlflow():
-            _probe_database_host(uri)
+            _probe_database(uri)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except Exception as error:  # whatever a driver, a proxy or a plugin raises, the answer is the same
@@ -54,7 +56,7 @@ def unreachable(uri: str, error: Exception, *, what_is_safe: str) -> Measurement
     """Return the error for a store that did not answer or stopped answering."""
     return MeasurementError(
         f"MLflow cannot be used at {_without_password(uri)}; {what_is_safe}",
-        got=f"{type(error).__name__}: {_first_line(error)}",
+        got=_root(error),
         expected="a tracking server or database that answers",
         remedy="start the server or set MLFLOW_TRACKING_URI, then run again; or leave MLflow out with --no-mlflow",
     )
@@ -86,15 +88,22 @@ def _quick_to_give_up() -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _probe_database_host(uri: str) -> None:
-    """Open and close a TCP connection to a database's host: MLflow would try for 100 s before it says no."""
-    from urllib.parse import urlsplit
+def _probe_database(uri: str) -> None:
+    """Ask a database for a sign of life: MLflow would try for 100 s before it says that there is none."""
+    import sqlite3
 
-    parts = urlsplit(uri)
-    ports = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # each dialect's registered port (IANA)
-    default_port = ports.get(parts.scheme.partition("+")[0])
-    if default_port is not None and parts.hostname:
-        socket.create_connection((parts.hostname, parts.port or default_port), _SOCKET_TIMEOUT_SECONDS).close()
+    from sqlalchemy import make_url
+
+    if uri.partition("://")[0].partition("+")[0] not in _PORTS | {"sqlite": None}:
+        return
+    url = make_url(uri)
+    if url.host:
+        socket.create_connection(
+            (url.host, url.port or _PORTS[url.get_backend_name()]), _SOCKET_TIMEOUT_SECONDS
+        ).close()
+    elif url.database and url.database != ":memory:" and Path(url.database).exists():
+        with closing(sqlite3.connect(url.database)) as connection:
+            connection.execute("PRAGMA schema_version")
 
 
 def _without_password(uri: str) -> str:
@@ -104,6 +113,12 @@ def _without_password(uri: str) -> str:
     return uri if password is None else uri.replace(f":{password}@", ":***@", 1)
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else "no message")[:300]  # a driver's message can run over pages
+def _root(error: BaseException) -> str:
+    """Return the operating system's own complaint, which drivers wrap in pages of theirs; without one, the error's."""
+    told, inner = error, error
+    while (deeper := inner.__cause__ or inner.__context__) is not None:
+        inner = deeper
+        if isinstance(inner, OSError):
+            told = inner
+    lines = str(told).strip().splitlines() or ["no message"]
+    return f"{type(told).__name__}: {lines[0][:300]}"  # enough to recognise it by

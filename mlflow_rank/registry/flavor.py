@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import math
 import os
 import re
@@ -176,10 +177,30 @@ def _register(client: MlflowClient, model: LoggedModel, document: Document, name
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    version = client.create_model_version(
-        name, model.model_uri, run_id=model.source_run_id, tags=_tags(document), model_id=model.model_id
-    )
+    with _speaking_to(client.tracking_uri):
+        version = client.create_model_version(
+            name, model.model_uri, run_id=model.source_run_id, tags=_tags(document), model_id=model.model_id
+        )
+    # MLflow's pages lead from a logged model to its versions by this tag.
+    versions = json.dumps([{"name": name, "version": version.version}])
+    client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": versions})
     return str(version.version)
+
+
+@contextmanager
+def _speaking_to(uri: str) -> Iterator[None]:
+    """Make `uri` MLflow's own choice: a local registry looks for the logged model there, whatever the client says."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    if uri == before:
+        yield
+        return
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
 
 
 def model_metadata(document: Document) -> dict[str, object]:

@@ -11,7 +11,6 @@ from mlflow_rank.registry.measured_rank import Document, ranks_of, section
 # Named so that a column whose every value is absent keeps its type; further fields of a row follow as they come.
 _WHOLE = ("layer", "n", "n_utterances", "n_speakers", "dim")
 _REAL = ("value", "corrected", "se", "low", "high", "n_effective")
-_TEXT = ("name", "level", "metric", "status", "cause")
 # What identifies the subject and the audio of a number; the whole description is in measurement.json.
 _IDENTITY = (
     ("model", ("spec", "family", "digest", "dtype", "device", "sampling_rate", "seed")),
@@ -34,30 +33,24 @@ def write_layer_table(document: Document, path: Path, *, control: Document | Non
     lines = [_line(row, document, weights="given") for row in ranks_of(document)]
     if control is not None:
         lines += [_line(row, control, weights="random") for row in ranks_of(control)]
-    names = list(dict.fromkeys(name for line in lines for name in line))
-    types = (
-        {name: pa.int64() for name in _WHOLE}
-        | {name: pa.float64() for name in _REAL}
-        | {name: pa.string() for name in _TEXT}
-        | {"centred": pa.bool_()}
-    )
-    columns = {}
-    for name in names:
-        values = [line.get(name) for line in lines]
-        if name in _REAL:
-            values = [None if value is None else float(str(value)) for value in values]
-        columns[name] = pa.array(values, type=types.get(name) or _type(values))
-    pq.write_table(pa.table(columns), path)
+    names = dict.fromkeys(name for line in lines for name in line)
+    pq.write_table(pa.table({name: _column(name, [line.get(name) for line in lines]) for name in names}), path)
 
 
-def _type(values: list[object]) -> object:
-    """Return a Parquet type that holds every value: its own where they agree, text otherwise."""
+def _column(name: str, values: list[object]) -> object:
+    """Return a Parquet column of the type the field always has, else of the values' own type, else of text."""
     import pyarrow as pa
 
     kinds = {type(value) for value in values if value is not None}
-    if kinds <= {int, float} and kinds:
-        return pa.int64() if kinds == {int} else pa.float64()
-    return pa.bool_() if kinds == {bool} else pa.string()
+    if name in _WHOLE or (kinds == {int} and name not in _REAL):
+        return pa.array(values, type=pa.int64())
+    if name in _REAL or kinds == {int, float} or kinds == {float}:
+        return pa.array([None if value is None else float(str(value)) for value in values], type=pa.float64())
+    if name == "centred" or kinds == {bool}:
+        return pa.array(values, type=pa.bool_())
+    return pa.array(
+        [value if value is None or isinstance(value, str) else json.dumps(value) for value in values], pa.string()
+    )
 
 
 def _line(row: Mapping[str, object], document: Document, *, weights: str) -> dict[str, object]:

@@ -17,13 +17,15 @@ class MeasuredRank:
     """A row whose number is known.
 
     `value` is the bias-corrected number where the row has one, else the plug-in number. `interval` is (low, high) in
-    the unit of `value`, or None where one block allowed no interval. `n` rows of width `dim` were counted.
+    the unit of `value`, or None where one block allowed no interval. `status` is `ok` or `uncorrected`; `n` rows of
+    width `dim` were counted.
     """
 
     layer: int
     name: str
     value: float
     corrected: bool
+    status: str
     interval: tuple[float, float] | None
     n: int
     dim: int
@@ -57,7 +59,8 @@ def read_row(row: Row) -> MeasuredRank | UnknownRank:
 
     >>> read_row({"layer": 3, "name": "3", "value": 41.0, "corrected": 43.5, "low": 42.0, "high": 45.0,
     ...           "n": 9000, "dim": 768, "status": "ok", "cause": None})
-    MeasuredRank(layer=3, name='3', value=43.5, corrected=True, interval=(42.0, 45.0), n=9000, dim=768, cause=None)
+    MeasuredRank(layer=3, name='3', value=43.5, corrected=True, status='ok', interval=(42.0, 45.0), n=9000, dim=768,
+                 cause=None)
     """
     layer, name = _whole(row, "layer"), str(row.get("name") or f"layer {row['layer']}")
     n, dim = _whole(row, "n"), _whole(row, "dim")
@@ -68,7 +71,17 @@ def read_row(row: Row) -> MeasuredRank | UnknownRank:
         return UnknownRank(layer, name, n, dim, str(cause or "the measurement gives no number and no cause"))
     low, high = finite(row.get("low")), finite(row.get("high"))
     interval = None if low is None or high is None else (low, high)
-    return MeasuredRank(layer, name, value, corrected is not None, interval, n, dim, None if not cause else str(cause))
+    return MeasuredRank(
+        layer=layer,
+        name=name,
+        value=value,
+        corrected=corrected is not None,
+        status=str(row.get("status") or "ok"),
+        interval=interval,
+        n=n,
+        dim=dim,
+        cause=str(cause) if cause else None,
+    )
 
 
 def read_ranks(

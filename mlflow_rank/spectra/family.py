@@ -24,7 +24,6 @@ THRESHOLD = 1e-4  # of the largest eigenvalue: a standard deviation of 1 % of th
 ALPHA_FIRST = 11  # Stringer et al. 2019 (doi 10.1038/s41586-019-1346-5) leave out the first ten components
 ALPHA_LAST = 500  # and fit up to component 500
 SINGULAR = 0.5  # the power of an eigenvalue that is a singular value
-NOISE_FLOOR = 2.0**-52  # of the largest eigenvalue, times D: what eigvalsh in float64 leaves of a zero (backward error)
 
 
 def effective_rank(spectrum: Spectrum) -> float:
@@ -82,7 +81,7 @@ def threshold_rank(spectrum: Spectrum, threshold: float = THRESHOLD) -> float:
     stands still in most replicates.
     """
     relative = _relative(spectrum)
-    relative = relative[relative > spectrum.dim * NOISE_FLOOR]
+    relative = relative[relative > 0.0]
     kept = int((relative >= threshold).sum())
     if kept == relative.size:
         return float(kept)
@@ -108,15 +107,14 @@ def alpha(spectrum: Spectrum) -> float:
 
     A slope near 1 is a wide code that is still smooth; below 1 the tail rules, far above it few directions.
 
-    Source: Stringer et al. (2019), doi 10.1038/s41586-019-1346-5; Agrawal et al. (2022), α-ReQ, arXiv 2202.05808.
+    Source: Stringer et al. (2019), doi 10.1038/s41586-019-1346-5; Agrawal et al. (2022), α-ReQ, NeurIPS.
 
     Raises:
         MeasurementError: fewer than three eigenvalues of the range are above rounding.
     """
     first, last = alpha_range(spectrum.dim)
     relative = _relative(spectrum)
-    floor = spectrum.dim * NOISE_FLOOR
-    usable = min(last, int((relative > floor).sum()))
+    usable = min(last, int((relative > 0.0).sum()))
     if usable - first + 1 < 3:
         raise MeasurementError(
             f"a slope needs three eigenvalues within i = {first}…{last}",

@@ -16,7 +16,7 @@ def jackknife_error(value: float, replicates: Sequence[float], counts: Sequence[
 
     `replicates` are the values without each block, `counts` the rows of each; two blocks or more, none with all rows.
 
-    Source: Busing, Meijer & van der Leeden (1999), Delete-m jackknife for unequal m, Statistics and Computing 9, eq. 8.
+    Source: Busing, Meijer & van der Leeden (1999), Delete-m jackknife for unequal m, Statistics and Computing 9.
 
     >>> rows = [1.0, 2.0, 4.0, 5.0]
     >>> round(jackknife_error(3.0, [(12.0 - row) / 3 for row in rows], [1, 1, 1, 1]), 6)  # that of a mean, s/√n

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mlflow_rank.errors import MeasurementError
 from mlflow_rank.spectra.moments import Moments, frozen
 
+DOUBLE_PRECISION_STEP = 2.0**-52  # between neighbouring float64 numbers, relative (IEEE 754 binary64)
 SINGLE_PRECISION_STEP = (
     2.0**-24
 )  # the largest relative rounding error of float32 (IEEE 754 binary32: 24 significant bits)
@@ -106,10 +107,13 @@ class Spectrum:
     def from_eigenvalues(cls, eigenvalues: NDArray[np.floating], scales: Scales, *, centred: bool) -> Spectrum:
         """Return the spectrum with these eigenvalues (D,), in any order.
 
-        Rounding leaves some a hair below zero, and some a hair above where N rows cannot reach: those are zero. Where
-        all rows agree to float32 precision the centred spectrum is zero.
+        Rounding leaves zeros a hair above or below zero; they are zero again. Where all rows agree to float32 precision
+        the centred spectrum is zero.
         """
         descending = np.sort(np.maximum(eigenvalues, 0.0))[::-1]
+        # D rounding errors add up like a random walk. Singular values below 1e-7 of the largest are lost with them,
+        # which moves no rank of a condition number up to 1e8 by more than 1e-5.
+        descending[descending <= np.sqrt(scales.dim) * DOUBLE_PRECISION_STEP * descending[0]] = 0.0
         descending[0 if centred and scales.constant else scales.count - centred :] = 0.0
         return cls(frozen(descending), centred, scales)
 

@@ -24,8 +24,6 @@ def pack(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     >>> pack(np.array([[1.0, 2.0], [2.0, 3.0]])).tolist()
     [1.0, 2.0, 3.0]
     """
-    if matrix.shape[0] == 0:
-        return np.zeros(0)
     # The transpose of a C-ordered symmetric matrix is the same matrix in the order LAPACK reads without a copy.
     vector, _ = lapack.dtrttp(matrix.T, uplo="U")
     return np.asarray(vector, dtype=np.float64)

@@ -17,6 +17,8 @@ from mlflow_rank.speech.utterance import AudioFile, DatasetAudio, SkipCause
 
 UNKNOWN_SIZE = 0xFFFFFFFF  # what a WAV writer that cannot seek leaves in a size field (RIFF; in RF64 it refers to ds64)
 
+UNSTATED_FRAMES = 2**63 - 1  # SF_COUNT_MAX, by which libsndfile says that a FLAC's header leaves the length open
+
 
 @dataclass(frozen=True, slots=True)
 class Header:
@@ -47,7 +49,8 @@ def open_audio(source: AudioFile | DatasetAudio) -> Iterator[soundfile.SoundFile
     """Open a file or a dataset row for decoding.
 
     A cut WAV is found here, from its own chunk sizes: the decoder would shorten it without a word. FLAC and MP3 with a
-    length header are found cut when decoded; Ogg states no length, so a cut copy is a shorter recording.
+    length header are found cut when decoded; Ogg states no length, so a cut copy is a shorter recording. An MP3 without
+    a length header is read as far as the decoder estimates from its first frame, which is short where its rate varies.
 
     Raises:
         UnusableAudio: missing, unreadable, truncated or empty.
@@ -69,6 +72,10 @@ def open_audio(source: AudioFile | DatasetAudio) -> Iterator[soundfile.SoundFile
     with opened as sound:
         if sound.frames == 0:
             raise UnusableAudio(SkipCause.EMPTY, "the header states 0 frames")
+        if sound.frames >= UNSTATED_FRAMES:
+            raise UnusableAudio(
+                SkipCause.UNREADABLE, "the header states no length (a stream never closed); write it anew"
+            )
         yield sound
 
 
@@ -118,12 +125,12 @@ def _promised_end(stream: BinaryIO) -> int | None:
     long_size = None
     while len(chunk := stream.read(8)) == 8:
         name, size = chunk[:4], int.from_bytes(chunk[4:], "little")
+        body = stream.tell()
         if name == b"ds64":  # EBU Tech 3306: bytes 8 to 16 of this chunk hold the 64-bit size of the data chunk
-            long_size = int.from_bytes(stream.read(size)[8:16], "little")
-        elif name == b"data":
+            long_size = int.from_bytes(stream.read(16)[8:], "little")
+        if name == b"data":
             if size == UNKNOWN_SIZE:
-                return None if long_size is None else stream.tell() + long_size
-            return stream.tell() + size
-        else:
-            stream.seek(size + size % 2, io.SEEK_CUR)  # chunks are padded to even length
+                return None if long_size is None else body + long_size
+            return body + size
+        stream.seek(body + size + size % 2)  # chunks are padded to even length
     return None

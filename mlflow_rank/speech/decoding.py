@@ -130,26 +130,25 @@ def _require_duration(seconds: float, shortest: float, longest: float) -> None:
 
 def _read(sound: soundfile.SoundFile, first: int, last: int) -> NDArray[np.float32]:
     """Return frames `first` to `last`, shape (frames, channels)."""
-    stored = np.empty((last - first, sound.channels), dtype=np.float32)
-    done = 0
+    parts: list[NDArray[np.float32]] = []  # in parts, so that memory follows what is there, not what a header claims
+    wanted, done = last - first, 0
     stopped_by = "the data ends there"
     try:
         sound.seek(first)
-        while done < len(stored):
-            got = len(sound.read(out=stored[done : done + BLOCK_FRAMES]))
-            if got == 0:
+        while done < wanted:
+            part = sound.read(min(BLOCK_FRAMES, wanted - done), dtype="float32", always_2d=True)
+            if len(part) == 0:
                 break
-            done += got
+            parts.append(part)
+            done += len(part)
     except soundfile.SoundFileError as error:
         stopped_by = str(getattr(error, "error_string", error))
-    missing = len(stored) - done
-    if missing == 0:
-        return stored
-    if missing <= MP3_TOLERANCE and "MP3" in sound.format and done > 0:
-        return stored[:done]
+    missing = wanted - done
+    if missing == 0 or (done > 0 and missing <= MP3_TOLERANCE and sound.format == "MP3"):
+        return np.concatenate(parts)
     raise UnusableAudio(
         SkipCause.TRUNCATED,
-        f"the header promises {len(stored)} frames from frame {first} on, {done} could be read: {stopped_by}",
+        f"the header promises {wanted} frames from frame {first} on, {done} could be read: {stopped_by}",
     )
 
 

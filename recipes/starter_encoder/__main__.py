@@ -83,7 +83,9 @@ class Journal:
             minutes = (time.monotonic() - self.started) / 60
             self.note(step=step, loss=round(float(mean_loss), 4), masked_accuracy=round(float(mean_accuracy), 4))
             left = minutes * (self.total / step - 1)
-            click.echo(f"step {step}/{self.total}  loss {mean_loss:.3f}  masked {mean_accuracy:.3f}  {left:.0f} min left")
+            click.echo(
+                f"step {step}/{self.total}  loss {mean_loss:.3f}  masked {mean_accuracy:.3f}  {left:.0f} min left"
+            )
         if step % 100 == 0 and (step // 100).bit_count() == 1:  # 100, 200, 400, 800, …
             self.checkpoint(step)
 

@@ -64,7 +64,9 @@ def test_a_large_mean_costs_no_precision_in_float32_rows():
         accumulator.update(part)
     exact = rows.astype(np.longdouble)
     centred = exact - exact.mean(axis=0)
-    np.testing.assert_allclose(accumulator.moments().scatter, (centred.T @ centred).astype(float), rtol=1e-12, atol=1e-7)
+    np.testing.assert_allclose(
+        accumulator.moments().scatter, (centred.T @ centred).astype(float), rtol=1e-12, atol=1e-7
+    )
 
 
 def test_few_rows_allocate_no_matrix():

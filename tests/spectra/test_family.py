@@ -1,4 +1,4 @@
-"""Every formula against an independent reference, on spectra whose answer is known, and under the laws all ranks obey."""
+"""Every formula against an independent reference, on known spectra, and under the laws that all ranks obey."""
 
 import math
 
@@ -122,7 +122,9 @@ def test_participation_ratio_extrapolates_to_an_unbiased_published_estimator():
     dim, sd = 40, np.geomspace(1, 0.2, 40)
     rows = rng.normal(size=(320, dim)) * sd
     oracle = reference_participation_ratio(rows, return_all=True)
-    estimates = estimate([Moments.of(part) for part in np.split(rows, 10)], level="frame", metrics=["participation_ratio"])
+    estimates = estimate(
+        [Moments.of(part) for part in np.split(rows, 10)], level="frame", metrics=["participation_ratio"]
+    )
     row = next(e for e in estimates if e.centred)
     assert row.value == pytest.approx(oracle["naive"], rel=1e-9)
     assert row.corrected == pytest.approx(oracle["row"], rel=0.02)

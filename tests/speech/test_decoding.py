@@ -155,13 +155,26 @@ def test_a_cut_copy_is_truncated(write, suffix, kept, capfd):
 
 
 def test_an_mp3_without_a_length_header_is_whole_though_its_length_is_an_estimate(write, capfd):
-    path = write("a.mp3", noise(3.0, 44_100, 2), 44_100)
+    path = write("a.mp3", noise(3.0, 44_100, 2), 44_100, bitrate_mode="CONSTANT", compression_level=0.5)
     data = path.read_bytes()
     path.write_bytes(data[data.index(data[:2], 2) :])  # the first MPEG frame holds the length
     promised = read_header(AudioFile(path)).frames
     decoded = decode(utterance(path), rate=44_100).samples
     assert promised - 2_304 <= len(decoded) < promised
     capfd.readouterr()  # the MP3 decoder talks on stderr
+
+
+@pytest.mark.parametrize(
+    ("total", "cause"),
+    [(0, SkipCause.UNREADABLE), (2**36 - 1, SkipCause.TRUNCATED), (8_001, SkipCause.TRUNCATED)],
+)
+def test_a_flac_header_that_leaves_its_length_open_or_lies_about_it_costs_one_file_and_no_memory(write, total, cause):
+    path = write("a.flac")
+    data = bytearray(path.read_bytes())
+    data[21] = data[21] & 0xF0 | total >> 32  # STREAMINFO from byte 8 on: 36 bits of total samples from bit 108 on
+    data[22:26] = (total & 0xFFFFFFFF).to_bytes(4, "big")
+    path.write_bytes(data)
+    assert cause_of(path) == cause
 
 
 def test_a_wav_that_was_piped_states_no_size_and_is_not_truncated(write):

@@ -70,7 +70,7 @@ def synthesise(clips: Sequence[Clip], *, seed: int) -> Iterator[tuple[Clip, NDAr
 
 def _at_rate(speech: Speech) -> NDArray[np.float64]:
     up, down, taps = _resampler(speech.rate)
-    wave = resample_poly(speech.samples.astype(np.float64), up, down, window=taps)
+    wave = resample_poly(speech.samples.astype(np.float64), up, down, window=taps)  # type: ignore[call-overload]
     return np.asarray(wave / np.abs(wave).max() * 0.5)  # peak at −6 dB, so voices differ in sound, not in level
 
 

@@ -22,6 +22,7 @@ from mlflow_rank.speech.starter.voices import (
 
 SEED = 20240916  # the day arXiv 2409.10787 appeared
 SENTENCES_PER_VOICE = 60  # 32 voices × 60 × ~2.9 s ≈ 90 min unlabelled
+UNLABELLED_SHARDS = 4  # as many processes can share the work of the largest part
 SOUND_DEVICES, SOUND_TAKES = 12, 8
 IN_DOMAIN, OUT_OF_DOMAIN = "in_domain", "out_of_domain"
 Condition = Literal["clean", "room", "telephone"]
@@ -59,10 +60,14 @@ Clip = Spoken | Sounded
 def plan_shards() -> list[list[Clip]]:
     """Return the clips as shards, each made by one fresh process in this order (see `espeak.py` for why)."""
     return [
-        *([clip for voice in UNLABELLED_VOICES[part::4] for clip in unlabelled(voice)] for part in range(4)),
+        *(_unlabelled_shard(part) for part in range(UNLABELLED_SHARDS)),
         [*_labelled(IN_DOMAIN_VOICES, IN_DOMAIN)],
         [*_labelled(OUT_OF_DOMAIN_VOICES, OUT_OF_DOMAIN), *_sounds()],
     ]
+
+
+def _unlabelled_shard(part: int) -> list[Clip]:
+    return [clip for voice in UNLABELLED_VOICES[part::UNLABELLED_SHARDS] for clip in unlabelled(voice)]
 
 
 def unlabelled(

@@ -90,9 +90,11 @@ GRAMMARS = {
         "en primavera; sin aviso; una vez al año; hasta medianoche",
     ),
     "fr": _grammar(
-        "le vieux pêcheur; ma petite sœur; un voisin aimable; la nouvelle maîtresse; notre médecin; le gardien fatigué; "
-        "chaque lecteur attentif; le renard rusé; son grand-père; un groupe d'enfants; la boulangère; Georges; "
-        "le juge sévère; une jeune artiste; la cuisinière joyeuse; personne ici; l'ingénieur; toute la famille",
+        "le vieux pêcheur; ma petite sœur; un voisin aimable; la nouvelle maîtresse; notre médecin; "
+        "le gardien fatigué; chaque lecteur attentif; le renard rusé; son grand-père; un groupe d'enfants; "
+        "la boulangère; "
+        "Georges; le juge sévère; une jeune artiste; la cuisinière joyeuse; personne ici; l'ingénieur; "
+        "toute la famille",
         "cherche; trouve; observe; vend; décrit; porte; oublie; nettoie; dessine; admire; ramasse; protège; change; "
         "vérifie; donne; regarde",
         "une lourde caisse; le vélo jaune; trois oranges fraîches; la fenêtre cassée; une tasse de thé; "
@@ -105,8 +107,8 @@ GRAMMARS = {
     ),
     "it": _grammar(
         "il vecchio pescatore; mia sorella minore; un vicino gentile; la nuova maestra; il nostro medico; "
-        "la guardia stanca; ogni lettore attento; la volpe furba; suo nonno; un gruppo di bambini; la fornaia; Giorgio; "
-        "il giudice severo; una giovane artista; la cuoca allegra; nessuno; l'ingegnere; tutta la famiglia",
+        "la guardia stanca; ogni lettore attento; la volpe furba; suo nonno; un gruppo di bambini; la fornaia; "
+        "Giorgio; il giudice severo; una giovane artista; la cuoca allegra; nessuno; l'ingegnere; tutta la famiglia",
         "cerca; trova; osserva; vende; descrive; porta; dimentica; pulisce; disegna; ammira; raccoglie; protegge; "
         "cambia; controlla; regala; sceglie",
         "una cassa pesante; la bicicletta gialla; tre arance fresche; la finestra rotta; una tazza di tè; "

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import sosfilt, butter
+from scipy.signal import butter, sosfilt
 
 Sound = NDArray[np.float64]
 
@@ -17,21 +17,22 @@ def _seconds(duration: float, rate: int) -> Sound:
 
 def _tone(t: Sound, pitch: float, rng: np.random.Generator) -> Sound:
     """A steady beep with a little second harmonic."""
-    return np.sin(2 * np.pi * pitch * t) + rng.uniform(0.1, 0.4) * np.sin(4 * np.pi * pitch * t)
+    return np.asarray(np.sin(2 * np.pi * pitch * t) + rng.uniform(0.1, 0.4) * np.sin(4 * np.pi * pitch * t))
 
 
 def _two_tone(t: Sound, pitch: float, rng: np.random.Generator) -> Sound:
     """A siren that alternates between two pitches."""
     high = (t * rng.uniform(6, 14)) % 1 < 0.5
     phase = np.cumsum(np.where(high, pitch, pitch * 0.75)) * (t[1] - t[0] if len(t) > 1 else 0)
-    return np.sin(2 * np.pi * phase)
+    return np.asarray(np.sin(2 * np.pi * phase))
 
 
 def _sweep_up(t: Sound, pitch: float, rng: np.random.Generator) -> Sound:
     """A pitch rising by one to two octaves."""
     length = t[-1] if len(t) > 1 else 1.0
     octaves = rng.uniform(1, 2)
-    return np.sin(2 * np.pi * pitch * length / (octaves * np.log(2)) * (2 ** (octaves * t / length) - 1) / 2)
+    cycles = pitch * length / (octaves * np.log(2)) * (2 ** (octaves * t / length) - 1) / 2
+    return np.asarray(np.sin(2 * np.pi * cycles))
 
 
 def _sweep_down(t: Sound, pitch: float, rng: np.random.Generator) -> Sound:

@@ -1,0 +1,45 @@
+# Everything starts here: `make run` shows the product, `make test` checks it. Both set themselves up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# One more process than needed costs memory only; two cores are what the suite is planned for.
+JOBS ?= 2
+
+.PHONY: run test lint types imports tests bench starter clean
+
+run: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . --env-manager local --experiment-name mlflow_rank
+	@echo "To look at it in the browser: $(BIN)/mlflow ui"
+
+test: lint types imports tests
+
+lint: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(READY)
+	$(BIN)/mypy
+
+imports: $(READY)
+	$(BIN)/lint-imports
+
+tests: $(READY)
+	$(BIN)/pytest -n $(JOBS) --cov --cov-report=term:skip-covered
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+starter: $(READY)
+	$(BIN)/python -m recipes.starter_encoder
+
+clean:
+	rm -rf $(VENV) build .coverage .hypothesis .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 …")'
+	@echo "Setting up $(VENV) (once; a few minutes, most of it torch) …"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(READY)

@@ -1,0 +1,50 @@
+"""`mlflow-rank`: one command, few verbs, and exit codes that differ."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+
+import mlflow_rank
+from mlflow_rank.cli.measure import measure_command
+from mlflow_rank.errors import MlflowRankError
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class Verbs(click.Group):
+    """Turns our errors into a message for people and an exit code for pipelines."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the verb; a `MlflowRankError` ends with its own exit code, Ctrl-C with 130."""
+        try:
+            return super().invoke(ctx)
+        except MlflowRankError as error:
+            _end(f"error: {error}", error.exit_code)
+        except KeyboardInterrupt:
+            _end(
+                "stopped: what was heard so far is kept; the same command with --resume goes on from there", INTERRUPTED
+            )
+
+
+def _end(message: str, exit_code: int) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(exit_code)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(mlflow_rank.__version__, prog_name="mlflow-rank")
+def main() -> None:
+    """Governance for self-supervised speech encoders in MLflow.
+
+    \b
+    measure   how many dimensions each layer of an encoder really uses, without labels
+
+    Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused by policy, 2 wrong call or input,
+    3 nothing trustworthy could be said, 130 stopped by Ctrl-C.
+    """
+
+
+main.add_command(measure_command)
