@@ -25,7 +25,7 @@ imports: $(READY)
 	$(BIN)/lint-imports
 
 tests: $(READY)
-	$(BIN)/pytest -n $(JOBS) --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks

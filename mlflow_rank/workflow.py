@@ -24,7 +24,7 @@ from mlflow_rank.speech.corpus import Corpus
 from mlflow_rank.speech.sampling import Sample, Sampling, draw
 from mlflow_rank.speech.skips import DEFAULT_MAX_SKIPPED, too_many_skipped, write_skipped
 from mlflow_rank.speech.sources import open_corpus
-from mlflow_rank.speech.starter.corpus import cache_directory, starter_corpus
+from mlflow_rank.speech.starter.corpus import ABOUT, SET_NAMES, cache_directory, starter_corpus
 
 STARTER = "starter"
 DEFAULT_OUTPUT = Path("mlflow_rank_results")  # written to only where there is nowhere else to keep results
@@ -121,7 +121,11 @@ def measure(request: MeasureRequest, progress: Progress | None = None) -> Measur
             of_control = replace(call, spec=spec)
             progress.say("the control: the same architecture with random weights")
             control = _measured(request, of_control, of_control.load(), corpus, sample, protocol, progress)
-    document["model"] = {**_mapping(document["model"]), "spec": request.model}
+    for each, spec in ((document, request.model), (control, f"random:{request.model.removeprefix('random:')}")):
+        if each is not None:
+            # as the user named them: what they were resolved to is a path of this machine
+            each["model"] = {**_mapping(each["model"]), "spec": spec}
+            each["audio"] = {**_mapping(each["audio"]), "source": request.audio}
     return Measurement(document, control, encoder)
 
 
@@ -178,7 +182,11 @@ def audio_source(audio: str, cache: Path | None, progress: Progress) -> str | Pa
     name, _, part = audio.partition(":")
     if name != STARTER or Path(audio).exists():
         return audio
-    return starter_corpus(cache, say=progress.say).manifest(part or "unlabelled")
+    manifest = starter_corpus(cache, say=progress.say).manifest(part or "unlabelled")
+    progress.say(f"the starter corpus. {ABOUT}")
+    if not manifest.is_file():
+        raise UsageError("no such part of the starter corpus", got=part, expected=", ".join(SET_NAMES))
+    return manifest
 
 
 def write_results(measurement: Measurement, directory: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from mlflow_rank.speech.sampling import Sample
 from mlflow_rank.speech.utterance import Skipped
 
 KIND = "RankMeasurement"
+LEFT_OUT = {"too_short": "too_short", "too_long": "too_long", "budget": "over_budget"}  # as the document says it
 Document = dict[str, object]
 
 
@@ -96,9 +97,8 @@ def rank_measurement(
             "minutes": heard.minutes,
             "utterances": len(heard.listing.content_digests),
             "speakers": heard.speakers,
-            "left_out": {
-                part.reason: {"utterances": part.utterances, "seconds": part.seconds} for part in sample.left_out
-            },
+            "left_out": {LEFT_OUT[part.reason]: part.utterances for part in sample.left_out if part.utterances},
+            "left_out_minutes": sum(part.seconds for part in sample.left_out) / 60,
             "strata": described["strata"],
         },
         "protocol": {

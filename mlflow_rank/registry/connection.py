@@ -21,6 +21,10 @@ _PROBE_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
 }
+_QUIET_SETTINGS = {
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # each database's registered port (IANA)
 _SOCKET_TIMEOUT_SECONDS = 5.0  # as long as one attempt above
 _CHATTY_LOGGERS = ("mlflow.store.db.utils", "alembic.runtime.migration", "mlflow.pyfunc")
@@ -43,7 +47,7 @@ def connected_client(tracking_uri: str | None, *, what_is_safe: str = "nothing w
 
     uri = tracking_uri or mlflow.get_tracking_uri()
     try:
-        with _quick_to_give_up(), quiet_mlflow():
+        with _environment(_PROBE_SETTINGS), quiet_mlflow():
             _probe_database(uri)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
@@ -64,22 +68,40 @@ def unreachable(uri: str, error: Exception, *, what_is_safe: str) -> Measurement
 
 @contextmanager
 def quiet_mlflow() -> Iterator[None]:
-    """Keep MLflow's notes about the tables of a new database and about saving a model off the terminal."""
+    """Keep the terminal for results: no addresses on stdout, no notes on new tables, no progress over small files."""
     import logging
 
     levels = {name: logging.getLogger(name).level for name in _CHATTY_LOGGERS}
     for name in levels:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
-        yield
+        with _environment(_QUIET_SETTINGS):
+            yield
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
 
 
 @contextmanager
-def _quick_to_give_up() -> Iterator[None]:
-    added = {name: value for name, value in _PROBE_SETTINGS.items() if name not in os.environ}
+def speaking_to(uri: str) -> Iterator[None]:
+    """Make `uri` MLflow's own choice for a while: parts of MLflow ask there, whatever store their caller named."""
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    if uri == before:
+        yield
+        return
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)
+
+
+@contextmanager
+def _environment(settings: dict[str, str]) -> Iterator[None]:
+    """Set variables that the user has not set, for a while: MLflow has no other switch for these."""
+    added = {name: value for name, value in settings.items() if name not in os.environ}
     os.environ.update(added)
     try:
         yield

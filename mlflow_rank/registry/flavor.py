@@ -5,18 +5,15 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import math
-import os
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.registry.connection import connected_client, quiet_mlflow, unreachable
+from mlflow_rank.registry.connection import connected_client, quiet_mlflow, speaking_to, unreachable
 from mlflow_rank.registry.measured_rank import Document, MeasuredRank, read_ranks, section
 from mlflow_rank.registry.metric_names import metrics_of
 from mlflow_rank.registry.tracking import RecordedRun, audio_input
@@ -128,7 +125,8 @@ def _save(path: Path, directory: Path, document: Document, model: LoggedModel) -
     import mlflow
     from mlflow.models import Model
 
-    with _quietly():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"mlflow\.")  # advice for those who write models
         mlflow.pyfunc.save_model(
             path,
             mlflow_model=Model(
@@ -177,30 +175,19 @@ def _register(client: MlflowClient, model: LoggedModel, document: Document, name
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    with _speaking_to(client.tracking_uri):
+    with speaking_to(client.tracking_uri):
         version = client.create_model_version(
-            name, model.model_uri, run_id=model.source_run_id, tags=_tags(document), model_id=model.model_id
+            name,
+            model.model_uri,
+            run_id=model.source_run_id,
+            tags=_tags(document),
+            model_id=model.model_id,
+            await_creation_for=0,  # the files are there already: nothing is left to wait for
         )
     # MLflow's pages lead from a logged model to its versions by this tag.
     versions = json.dumps([{"name": name, "version": version.version}])
     client.set_logged_model_tags(model.model_id, {"mlflow.modelVersions": versions})
     return str(version.version)
-
-
-@contextmanager
-def _speaking_to(uri: str) -> Iterator[None]:
-    """Make `uri` MLflow's own choice: a local registry looks for the logged model there, whatever the client says."""
-    import mlflow
-
-    before = mlflow.get_tracking_uri()
-    if uri == before:
-        yield
-        return
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)
 
 
 def model_metadata(document: Document) -> dict[str, object]:
@@ -270,20 +257,3 @@ def _example(document: Document) -> object:
     rate = rate if isinstance(rate, int) else 16_000
     tone = [round(0.1 * math.sin(2 * math.pi * 220 * sample / rate), 4) for sample in range(rate // 10)]
     return pd.DataFrame({"audio": [tone], "sampling_rate": [rate]})
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Keep progress bars over a few local files, and advice for authors of models, off the terminal."""
-    variable = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
-    before = os.environ.get(variable)
-    os.environ[variable] = "false"
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"mlflow\.")
-            yield
-    finally:
-        if before is None:
-            del os.environ[variable]
-        else:
-            os.environ[variable] = before

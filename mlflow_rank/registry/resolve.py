@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.registry.connection import connected_client
+from mlflow_rank.registry.connection import connected_client, speaking_to
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -194,9 +194,8 @@ def _fetch(client: MlflowClient, uri: str, into: Path, *, named: str) -> Path:
     downloaded: str | None = None
     problem: Exception | None = None
     try:
-        downloaded = mlflow.artifacts.download_artifacts(
-            artifact_uri=uri, dst_path=str(into), tracking_uri=client.tracking_uri
-        )
+        with speaking_to(client.tracking_uri):
+            downloaded = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into))
     except (MlflowException, OSError) as error:
         problem = error
     if downloaded is None or not Path(downloaded).is_dir() or not any(Path(downloaded).iterdir()):

@@ -137,6 +137,8 @@ class _Run:
 
     @classmethod
     def claim(cls, client: MlflowClient, destination: Destination, document: Document, digest: str) -> _Run:
+        from mlflow.tracking.context.registry import resolve_tags
+
         step = destination.step
         claim = "mlflow_rank.measurement" if step is None else f"mlflow_rank.measurement.step_{step}"
         given = destination.run_id or os.environ.get("MLFLOW_RUN_ID")
@@ -151,7 +153,7 @@ class _Run:
                 return cls(given, experiment_id, own=False, step=step)
             tags["mlflow.parentRunId"] = given
         name = destination.run_name or _run_name(document)
-        made = client.create_run(experiment_id, tags=tags, run_name=name)
+        made = client.create_run(experiment_id, tags=resolve_tags(tags), run_name=name)  # adds who, from where, commit
         return cls(made.info.run_id, experiment_id, own=True, step=step)
 
     @property

@@ -164,7 +164,7 @@ def _draw_centred(axes: Axes, ranks: Ranks) -> None:
         if bounded:
             spread, _, lows, highs = zip(*bounded, strict=True)
             axes.fill_between(spread, lows, highs, color=_BLUE, alpha=0.15, lw=0, zorder=2)
-    bare = [rank for rank in ranks if isinstance(rank, MeasuredRank) and rank.status == "uncorrected"]
+    bare = [rank for rank in ranks if isinstance(rank, MeasuredRank) and rank.status != "ok" and not rank.corrected]
     if bare:  # hollow: the plug-in number, which reads low
         axes.plot(
             [rank.layer for rank in bare], [rank.value for rank in bare], ls="", marker="o", ms=5.5, mec=_BLUE,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from mlflow_rank.spectra.moments import Moments
-from mlflow_rank.spectra.packed import Block, unpacked
+from mlflow_rank.spectra.packed import Block, upper_scatter
 from mlflow_rank.spectra.spectrum import Scales, Spectrum
 
 
@@ -45,17 +45,17 @@ def spectra_without(
             taken = offset**2 * (block.count * total.count / rest)
         else:
             taken = (block.mean @ vectors) ** 2 * block.count
-        taken += _quadratic_forms(unpacked(block).scatter, vectors)
+        taken += _quadratic_forms(upper_scatter(block), vectors)
         remaining = (total.count * eigenvalues - taken) / rest
         spectra.append(Spectrum.from_eigenvalues(remaining, scales_without(block, total), centred=centred))
     return spectra
 
 
-def _quadratic_forms(matrix: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return diag(Vᵀ S V), (D,), of symmetric S and Fortran-ordered V.
+def _quadratic_forms(upper: NDArray[np.float64], vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return diag(Vᵀ S V), (D,), of symmetric S and V, both in Fortran order and S known by its upper triangle.
 
-    Only the upper triangle U of S is multiplied, at half the price: S = U + Uᵀ − diag(S). In float64, since float32
+    Only that triangle U is multiplied, at half the price: S = U + Uᵀ − diag(S). In float64, since float32
     products would drown the small eigenvalues of a collapsed spectrum in rounding.
     """
-    product = blas.dtrmm(1.0, matrix.T, vectors)
-    return np.asarray(2.0 * np.einsum("ij,ij->i", vectors.T, product.T) - matrix.diagonal() @ vectors**2)
+    product = blas.dtrmm(1.0, upper, vectors)
+    return np.asarray(2.0 * np.einsum("ij,ij->i", vectors.T, product.T) - upper.diagonal() @ vectors**2)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlflow_rank.spectra.moments import Moments, frozen
-from mlflow_rank.spectra.triangle import pack, unpack
+from mlflow_rank.spectra.triangle import pack, spread, unpack
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +52,11 @@ class PackedMoments:
 
 
 Block = Moments | PackedMoments
+
+
+def upper_scatter(block: Block) -> NDArray[np.float64]:
+    """Return a Fortran-ordered matrix (D, D) whose upper triangle is that of the scatter; ignore what lies below."""
+    return spread(block.triangle.astype(np.float64), block.dim) if isinstance(block, PackedMoments) else block.scatter.T
 
 
 def unpacked(block: Block) -> Moments:

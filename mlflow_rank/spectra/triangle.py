@@ -38,6 +38,15 @@ def unpack(vector: NDArray[np.float64], dim: int) -> NDArray[np.float64]:
     >>> unpack(np.array([1.0, 2.0, 3.0]), 2).tolist()
     [[1.0, 2.0], [2.0, 3.0]]
     """
+    return mirror(spread(vector, dim))
+
+
+def spread(vector: NDArray[np.float64], dim: int) -> NDArray[np.float64]:
+    """Return a Fortran-ordered float64 matrix (dim, dim) with `vector` as its upper triangle; ignore what lies below.
+
+    Raises:
+        UsageError: the vector does not have dim(dim+1)/2 entries.
+    """
     if vector.shape != (packed_length(dim),):
         raise UsageError(
             "the packed triangle has the wrong size",
@@ -45,7 +54,7 @@ def unpack(vector: NDArray[np.float64], dim: int) -> NDArray[np.float64]:
             expected=f"({packed_length(dim)},) for {dim} dimensions",
         )
     upper, _ = lapack.dtpttr(dim, np.asarray(vector, dtype=np.float64), uplo="U")
-    return mirror(upper)
+    return np.asarray(upper)
 
 
 def mirror(upper: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,17 +25,20 @@ REPORT_EVERY = 100  # steps
 
 @click.command()
 @click.option("--output", type=click.Path(path_type=Path), default=Path("build/starter_encoder"), show_default=True)
-@click.option("--steps", default=8_000, show_default=True, help="Steps of the first iteration (MFCC clusters).")
-@click.option("--steps-second", default=4_000, show_default=True, help="Steps of the second (its own middle layer).")
+@click.option("--steps", default=7_000, show_default=True, help="Steps of the first iteration (MFCC clusters).")
+@click.option("--steps-second", default=3_000, show_default=True, help="Steps of the second (its own middle layer).")
+@click.option("--minutes", type=float, help="Only the first minutes of the corpus, to try the recipe.  [default: all]")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--threads", default=1, show_default=True, help="CPU threads; the weights depend on it in the last bits.")
+@click.option("--threads", default=2, show_default=True, help="CPU threads; the weights depend on it in the last bits.")
 @click.option("--bfloat16/--float32", default=False, show_default=True, help="Faster where the CPU has it.")
-def main(output: Path, steps: int, steps_second: int, seed: int, threads: int, bfloat16: bool) -> None:
+def main(
+    output: Path, steps: int, steps_second: int, minutes: float | None, seed: int, threads: int, bfloat16: bool
+) -> None:
     """Pre-train the starter encoder on the starter corpus and save log-spaced checkpoints from step 0."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     transformers_logging.disable_progress_bar()
-    stream = read_stream(starter_corpus(say=click.echo))
+    stream = read_stream(starter_corpus(say=click.echo), minutes=minutes)
     click.echo(f"{len(stream) / 16_000 / 60:.0f} min of unlabelled speech")
 
     encoder = HubertModel(architecture())

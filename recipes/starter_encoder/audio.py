@@ -12,11 +12,16 @@ from mlflow_rank.speech.starter.corpus import StarterCorpus
 from recipes.starter_encoder.model import HOP, SAMPLING_RATE
 
 
-def read_stream(corpus: StarterCorpus) -> np.ndarray:
-    """Return the unlabelled part as one int16 stream; each utterance is cut to whole frames, so frames align."""
-    manifest = corpus.manifest("unlabelled")
-    parts = []
-    for line in manifest.read_text(encoding="utf-8").splitlines():
+def read_stream(corpus: StarterCorpus, *, minutes: float | None = None) -> np.ndarray:
+    """Return the unlabelled part, or its first minutes, as one int16 stream.
+
+    Each utterance is cut to whole frames, so that frames of the stream are frames of utterances.
+    """
+    parts: list[np.ndarray] = []
+    left = None if minutes is None else round(minutes * 60 * SAMPLING_RATE)
+    for line in corpus.manifest("unlabelled").read_text(encoding="utf-8").splitlines():
+        if left is not None and sum(map(len, parts)) >= left:
+            break
         samples, _ = soundfile.read(corpus.directory / json.loads(line)["path"], dtype="int16")
         parts.append(samples[: len(samples) // HOP * HOP])
     return np.concatenate(parts)

@@ -3,12 +3,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_rank.registry.metric_names import LOGGED, metrics_of
+from mlflow_rank.spectra.estimate import estimate
+from mlflow_rank.spectra.level import LEVELS
+from mlflow_rank.spectra.metrics import METRICS
+from mlflow_rank.spectra.moments import Moments
 
 Make = Callable[..., dict[str, Any]]
 _MLFLOW_NAME = re.compile(r"[\w\-. :/]{1,250}")  # mlflow.utils.validation, read in 3.17
@@ -43,6 +49,26 @@ def test_layers_sort_by_name_as_they_do_by_number(make_measurement: Make) -> Non
     names = [name for name in metrics if re.fullmatch(r"rank_frame/layer_\d+", name)]
     assert names == sorted(names)
     assert names[-1] == "rank_frame/layer_101"
+
+
+def test_every_name_stands_for_rows_that_are_measured() -> None:
+    for logged in LOGGED:
+        metric = METRICS[logged.metric]
+        assert logged.centred in metric.centrings
+        assert logged.level in metric.levels
+
+
+def test_rows_of_the_estimator_are_understood_as_they_are() -> None:
+    noise, spread = np.random.default_rng(0), 0.7 ** np.arange(6)  # a decaying spectrum, so no interval ends at D
+    blocks = [Moments.of(noise.normal(size=(60, 6)) * spread) for _ in range(8)]
+    rows = [
+        asdict(row) | {"layer": 0, "name": "hidden_states.0", "n_utterances": 8, "n_speakers": 8}
+        for level in LEVELS
+        for row in estimate(blocks, level=level)
+    ]
+    metrics = metrics_of({"kind": "RankMeasurement", "ranks": rows})
+    assert {name.partition("/")[0] for name in metrics} == {logged.what for logged in LOGGED}
+    assert 1 < metrics["rank_frame/layer_00_low"] < metrics["rank_frame/layer_00"] < metrics["rank_frame/layer_00_high"]
 
 
 @settings(max_examples=60, deadline=None)

@@ -138,6 +138,8 @@ def test_a_store_named_by_the_caller_is_used_and_mlflows_own_choice_stays(
     model = log_encoder(tiny_encoder, make_measurement(), run=run, registered_model_name="away")
     resolved = resolve_model("models:/away/1", into=tmp_path / "into", tracking_uri=elsewhere)
     assert (model.version, resolved.run_id) == ("1", run.run_id)
+    by_run = resolve_model(f"runs:/{run.run_id}/encoder", into=tmp_path / "into", tracking_uri=elsewhere)
+    assert load_encoder(by_run.loadable).digest == load_encoder(str(tiny_encoder)).digest
     assert mlflow.get_tracking_uri() == before
 
 

@@ -35,6 +35,11 @@ def test_metrics_read_back_are_those_of_the_measurement_and_all_finite(store: st
     assert data.tags["mlflow_rank.unknown_numbers"] == "7"
 
 
+def test_stdout_and_stderr_stay_empty(store: str, make_measurement: Make, capfd: pytest.CaptureFixture[str]) -> None:
+    record_measurement(make_measurement())
+    assert capfd.readouterr() == ("", "")
+
+
 def test_it_lies_in_the_store_that_plain_mlflow_ui_shows(store: str, make_measurement: Make) -> None:
     run = record_measurement(make_measurement())
     assert run.tracking_uri == store

@@ -23,8 +23,9 @@ INITIALIZE_PHONEME_EVENTS_AS_IPA = 0x0001 | 0x0002
 CHARS_UTF8 = 1
 PARAMETER_RATE, PARAMETER_PITCH, PARAMETER_RANGE = 1, 3, 4
 EVENT_LIST_TERMINATED, EVENT_PHONEME = 0, 7
-STRESS_AND_LENGTH = str.maketrans("", "", "ˈˌ")  # stress marks are not part of a phone's identity
+STRESS = str.maketrans("", "", "ˈˌ")  # stress marks are not part of a phone's identity
 SILENCE = "sil"
+SILENT_SHARE = 0.1  # of the utterance's level; measured: pauses lie at 0.0, glides without a symbol above 0.6
 
 
 class _EventId(ctypes.Union):
@@ -91,8 +92,8 @@ class Espeak:
         while events[index].type != EVENT_LIST_TERMINATED:
             if events[index].type == EVENT_PHONEME:
                 # eight bytes hold the symbol; a longer one may be cut inside a character
-                symbol = bytes(events[index].id.string).decode("utf-8", errors="ignore").translate(STRESS_AND_LENGTH)
-                self._phones.append((symbol or SILENCE, events[index].sample))
+                symbol = bytes(events[index].id.string).decode("utf-8", errors="ignore").translate(STRESS)
+                self._phones.append((symbol, events[index].sample))
             index += 1
         return 0
 
@@ -117,18 +118,24 @@ class Espeak:
                 remedy="reinstall espeakng-loader at the version in requirements.lock",
             )
         samples = np.concatenate(self._chunks)
-        return Speech(samples, self.rate, _phones(self._phones, len(samples), self.rate))
+        return Speech(samples, self.rate, _phones(self._phones, samples, self.rate))
 
 
-def _phones(starts: list[tuple[str, int]], total: int, rate: int) -> tuple[Phone, ...]:
-    """Turn start events into intervals that tile the speech; neighbouring silences are one."""
-    merged: list[tuple[str, int]] = []
-    for symbol, start in starts:
-        if not (merged and merged[-1][0] == SILENCE == symbol):
-            merged.append((symbol, min(start, total)))
-    ends = [start for _, start in merged[1:]] + [total]
-    return tuple(
-        Phone(symbol, start / rate, end / rate)
-        for (symbol, start), end in zip(merged, ends, strict=True)
-        if end > start
-    )
+def _phones(starts: list[tuple[str, int]], samples: NDArray[np.int16], rate: int) -> tuple[Phone, ...]:
+    """Turn start events into intervals that tile the speech.
+
+    An event without a symbol is a pause where nothing sounds; where something does, it is a glide or a reduced vowel
+    that has no symbol of its own, and belongs to the phone before it.
+    """
+    level = SILENT_SHARE * float(samples.std())
+    ends = [start for _, start in starts[1:]] + [len(samples)]
+    intervals: list[tuple[str, int, int]] = []
+    for (symbol, start), end in zip(starts, ends, strict=True):
+        if end <= start:
+            continue
+        silent = not symbol and float(np.sqrt(np.mean(samples[start:end].astype(np.float64) ** 2))) < level
+        if (silent and intervals and intervals[-1][0] == SILENCE) or (not symbol and not silent and intervals):
+            intervals[-1] = (intervals[-1][0], intervals[-1][1], end)
+        else:
+            intervals.append((symbol or SILENCE, start, end))
+    return tuple(Phone(symbol, start / rate, end / rate) for symbol, start, end in intervals)

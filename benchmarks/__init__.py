@@ -1,0 +1,4 @@
+"""What the product costs: speed, memory and exactness, each as a ratio measured here and now, beside what was asked.
+
+`python -m benchmarks` runs all and prints one Markdown table; `python -m benchmarks overhead workers` runs some.
+"""

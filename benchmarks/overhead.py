@@ -1,0 +1,185 @@
+"""What statistics add to the forward pass that they ride on, end to end.
+
+A pass costs (a) something for every utterance, (b) something for every block: moments taken, written to its file, and
+(c) something for every layer: its blocks read back and the estimates made. A forward pass of 60 minutes through
+HuBERT-base takes a quarter of an hour on one core, so the three are measured apart, each against the forward pass of
+one utterance in the same round, and the share of a whole run is their sum over its utterances, blocks and layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.interleaved import Times, interleaved
+from benchmarks.material import BASE, SMALL, encoder_call, sound
+from benchmarks.table import Limit, Row
+from mlflow_rank.encoders.block_moments import BlockFile
+from mlflow_rank.encoders.extraction import Extraction, Protocol
+from mlflow_rank.encoders.torch_encoder import TorchEncoder
+from mlflow_rank.spectra import PRESETS, estimate
+from mlflow_rank.speech.decoding import decode
+from mlflow_rank.speech.utterance import Utterance
+
+SECONDS = 10.0  # of an utterance
+BLOCKS = 10
+LEVELS = PRESETS["robust"].levels
+EVERY, FIFTH = Protocol(LEVELS), Protocol(LEVELS, frame_stride=5)
+
+
+def run(folder: Path, *, quick: bool) -> list[Row]:
+    """Return the shares of runs of 60 and of 10 minutes."""
+    encoder = encoder_call(folder, SMALL if quick else BASE).load()
+    heard = sound(folder, utterances=BLOCKS, seconds=SECONDS).utterances
+    files = _one_block_of_each(encoder, heard, folder)
+    times = interleaved(_actions(encoder, heard, files, folder), rounds=2 if quick else 10, warm_up=quick)
+    costs = _Costs(times, len(encoder.layers))
+    how = f"{len(encoder.layers)} layers, frames and utterance means, {SECONDS:g}-s utterances; computed from parts: "
+    hour, ten_minutes = round(3600 / SECONDS), round(600 / SECONDS)
+    return [
+        Row(
+            "statistics, 10 blocks, 60 min",
+            costs.share("every", hour, BLOCKS, "estimates"),
+            "%",
+            Limit("≤", 8),
+            how + costs.parts("every", hour, BLOCKS, "estimates"),
+        ),
+        Row(
+            "statistics, 10 blocks, 10 min",
+            costs.share("every", ten_minutes, BLOCKS, "estimates"),
+            "%",
+            None,
+            "the same parts; blocks and estimates weigh six times as much",
+        ),
+        Row(
+            "statistics, --intervals false, 10 blocks, 60 min",
+            costs.share("every", hour, BLOCKS, "values"),
+            "%",
+            Limit("≤", 5),
+            costs.parts("every", hour, BLOCKS, "values"),
+        ),
+        Row(
+            "statistics, one block, 60 min",
+            costs.share("every", hour, 1, "values of one block"),
+            "%",
+            Limit("≤", 5),
+            costs.parts("every", hour, 1, "values of one block"),
+        ),
+        Row(
+            "statistics, frame stride 5, 10 blocks, 60 min",
+            costs.share("every fifth", hour, BLOCKS, "estimates"),
+            "%",
+            Limit("≤", 2),
+            costs.parts("every fifth", hour, BLOCKS, "estimates"),
+        ),
+        Row(
+            "statistics, frame stride 5, one block, 60 min",
+            costs.share("every fifth", hour, 1, "values of one block"),
+            "%",
+            Limit("≤", 2),
+            costs.parts("every fifth", hour, 1, "values of one block"),
+        ),
+        Row(
+            "the same with both levels fully estimated, 10 blocks, 60 min",
+            costs.share("every", hour, BLOCKS, "estimates of both levels"),
+            "%",
+            None,
+            "as if there were four utterances per dimension too: 60 min of 10-s utterances are too few for their rank",
+        ),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Costs:
+    """The parts, in multiples of the forward pass of one utterance, one number per round."""
+
+    times: Times
+    layers: int
+
+    def share(self, strided: str, utterances: int, blocks: int, estimates: str) -> tuple[float, ...]:
+        """Return the statistics of a run in percent of its forward pass."""
+        return tuple(map(sum, zip(*self._parts(strided, utterances, blocks, estimates), strict=True)))
+
+    def parts(self, strided: str, utterances: int, blocks: int, estimates: str) -> str:
+        """Return in words what the share is made of, by medians."""
+        medians = [float(np.median(part)) for part in self._parts(strided, utterances, blocks, estimates)]
+        return "{:.1f} % per utterance (decoding too), {:.1f} % block files, {:.1f} % estimates".format(*medians)
+
+    def _parts(self, strided: str, utterances: int, blocks: int, estimates: str) -> tuple[tuple[float, ...], ...]:
+        of = self.times.ratios
+        each = [100 * (ratio - 1) for ratio in of(strided, "forward")]
+        # The block was begun, heard one utterance and ended; what its hearing costs is counted with the others'.
+        ends = [
+            100 * (whole - heard) * blocks / utterances
+            for whole, heard in zip(of("block", "forward"), of("every", "forward"), strict=True)
+        ]
+        read = [100 * ratio * self.layers / utterances for ratio in of(estimates, "forward")]
+        return tuple(each), tuple(ends), tuple(read)
+
+
+def _actions(
+    encoder: TorchEncoder, heard: tuple[Utterance, ...], files: list[BlockFile], folder: Path
+) -> dict[str, Callable[[], object]]:
+    import torch
+
+    waveforms = {each.key: torch.from_numpy(decode(each, rate=encoder.sampling_rate).samples)[None] for each in heard}
+    turn = {name: cycle(heard) for name in ("forward", "every", "every fifth", "block")}
+    going = {"every": Extraction(encoder, EVERY), "every fifth": Extraction(encoder, FIFTH)}
+    for extraction in going.values():  # a pass is seldom at its beginning, when rows are only gathered
+        extraction.hear(heard if extraction.protocol.frame_stride > 1 else heard[:1], after=_nothing)
+
+    def hear(name: str) -> None:
+        going[name].hear([next(turn[name])], after=_nothing)
+
+    def block() -> None:
+        _hear_block(encoder, [next(turn["block"])], BlockFile(folder / "timed_block.npz"))
+
+    def estimates(files: list[BlockFile], *, intervals: bool, levels: dict[str, str]) -> None:
+        for level, stored in levels.items():
+            blocks = [file.read_packed((0, stored)) for file in files]
+            estimate(blocks, level=level, intervals=intervals)
+
+    as_stored = {level: level for level in LEVELS}
+    return {
+        "forward": lambda: encoder.encode(waveforms[next(turn["forward"]).key]) and None,
+        "every": lambda: hear("every"),
+        "every fifth": lambda: hear("every fifth"),
+        "block": block,
+        "estimates": lambda: estimates(files, intervals=True, levels=as_stored),
+        "values": lambda: estimates(files, intervals=False, levels=as_stored),
+        "values of one block": lambda: estimates([_merged(files, folder)], intervals=False, levels=as_stored),
+        "estimates of both levels": lambda: estimates(files, intervals=True, levels=dict.fromkeys(LEVELS, "frame")),
+    }
+
+
+def _one_block_of_each(encoder: TorchEncoder, heard: tuple[Utterance, ...], folder: Path) -> list[BlockFile]:
+    """Hear each utterance as a block of its own: ten blocks, 6.5 frames per dimension, so that nothing is left out."""
+    files = [BlockFile(folder / f"overhead_{number}.npz") for number in range(len(heard))]
+    for file, utterance in zip(files, heard, strict=True):
+        _hear_block(encoder, [utterance], file)
+    return files
+
+
+def _hear_block(encoder: TorchEncoder, utterances: list[Utterance], file: BlockFile) -> None:
+    extraction = Extraction(encoder, EVERY)
+    extraction.hear(utterances, after=_nothing)
+    file.write(extraction.so_far())
+
+
+def _merged(files: list[BlockFile], folder: Path) -> BlockFile:
+    """Return the file of all blocks as one; merged the first time, so warm up."""
+    one = BlockFile(folder / "overhead_merged.npz")
+    if not one.path.exists():
+        whole = files[0].read()
+        for file in files[1:]:
+            whole = whole.merge(file.read())
+        one.write(replace(whole, skipped=()))
+    return one
+
+
+def _nothing(_: Utterance) -> None:
+    """Tell nobody."""

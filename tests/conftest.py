@@ -1,0 +1,109 @@
+"""What every folder of tests shares: hypothesis profiles, seconds of sound, and encoders that take milliseconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import soundfile
+
+# No deadlines: a busy machine is no fault of the code. `ci` draws the same examples every time.
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+REPOSITORY = Path(__file__).parents[1]
+MODULES = Path(__file__).parent / "modules"
+RATE = 16_000
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def speech(samples: int, seed: int) -> np.ndarray:
+    """Noise with a colour and a loudness of its own, so that utterances differ in their means."""
+    rng = np.random.default_rng(seed)
+    colour = rng.uniform(0.2, 0.95)
+    noise = rng.normal(size=samples)
+    for index in range(1, samples):
+        noise[index] += colour * noise[index - 1]
+    return 0.3 * rng.uniform(0.3, 1.0) * noise / np.abs(noise).max()
+
+
+@pytest.fixture(scope="session")
+def make_recordings() -> Callable[..., Path]:
+    """Write `count` wavs of 0.15 to 0.25 s below a directory; some are equally long. Seeded by number."""
+
+    def make(directory: Path, count: int = 12, lengths: Sequence[int] = (2400, 3200, 4000)) -> Path:
+        directory.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            samples = speech(lengths[number % len(lengths)], seed=number)
+            soundfile.write(directory / f"utterance_{number:02d}.wav", samples, RATE)
+        return directory
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def recordings(make_recordings: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with two dozen short wavs. Read it, change nothing in it."""
+    return make_recordings(tmp_path_factory.mktemp("audio") / "recordings", count=24)
+
+
+@pytest.fixture(scope="session")
+def tiny_hubert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A HuBERT of two blocks and 8 dimensions with random weights, in transformers' form."""
+    from mlflow_rank.speech.torchaudio_backend import import_torchaudio
+
+    import_torchaudio()  # before transformers, which imports it by itself
+    import torch
+    from transformers import HubertConfig, HubertModel, Wav2Vec2FeatureExtractor
+
+    directory = tmp_path_factory.mktemp("tiny") / "hubert"
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        config = HubertConfig(
+            hidden_size=8,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=16,
+            conv_dim=(8, 8),
+            conv_stride=(10, 8),
+            conv_kernel=(10, 8),
+            num_feat_extract_layers=2,
+            num_conv_pos_embeddings=8,
+            num_conv_pos_embedding_groups=2,
+        )
+        HubertModel(config).save_pretrained(directory)
+    Wav2Vec2FeatureExtractor().save_pretrained(directory)
+    return directory
+
+
+def plain_environment(**more: str) -> dict[str, str]:
+    """Return this environment without what MLflow reads from it; one thread; the modules for tests importable."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    kept |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(MODULES), "HF_HUB_OFFLINE": "1"}
+    return kept | more
+
+
+@pytest.fixture
+def mlflow_rank(tmp_path: Path) -> Run:
+    """Run the command line as its own process in `tmp_path`, with a cache of its own; return what it said."""
+
+    def run(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "mlflow_rank", *map(str, arguments)],
+            cwd=tmp_path,
+            env=plain_environment(MLFLOW_RANK_CACHE=str(tmp_path / "cache"), **(environment or {})),
+            capture_output=True,
+            text=True,
+            timeout=120,  # s; a hundred times what it takes on a quiet machine
+            check=False,
+        )
+
+    return run
