@@ -46,8 +46,8 @@ def run(folder: Path, *, quick: bool) -> list[Row]:
             "a fresh process each, from listing the audio to the document",
         )
     ]
-    for seconds, limit in ((15, Limit("≤", 400)), (30, None)):
-        recording = sound(folder, utterances=10, seconds=seconds).source
+    for seconds, utterances, limit in ((15, 10, Limit("≤", 400)), (30, 4, None)):
+        recording = sound(folder, utterances=utterances, seconds=seconds).source
         peak = _peak(Request(base, recording, 1.0, str(folder / "cache")))
         rows.append(
             Row(
@@ -55,7 +55,7 @@ def run(folder: Path, *, quick: bool) -> list[Row]:
                 (peak,),
                 "MB",
                 limit,
-                "13 layers, frames and utterance means, ten blocks and their estimates"
+                f"{utterances} utterances, 13 layers, frames and utterance means, as many blocks, their estimates"
                 + ("" if limit else "; the longest utterances that are heard by default"),
             )
         )

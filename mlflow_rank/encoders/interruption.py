@@ -1,4 +1,4 @@
-"""Ctrl-C at a moment when stopping would leave half an utterance in the moments: a little later instead."""
+"""Ctrl-C where it would do harm: a little later instead, and only to the process that can tell the others."""
 
 from __future__ import annotations
 
@@ -26,3 +26,19 @@ def finishing_first() -> Iterator[None]:
         signal.signal(signal.SIGINT, usual)
         if held and callable(usual):
             usual(*held[0])
+
+
+@contextmanager
+def interrupts_only_us() -> Iterator[None]:
+    """Keep interrupts (SIGINT) from processes that are started meanwhile; one that comes meanwhile reaches us after it.
+
+    A terminal sends Ctrl-C to every process of its group, and one that is just importing would die of it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where a new process cannot inherit a mask
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -7,18 +7,20 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 from mlflow_rank.encoders.block_moments import BlockFile, cannot_write
 from mlflow_rank.encoders.extraction import Extraction, Protocol
 from mlflow_rank.encoders.interface import Encoder
+from mlflow_rank.encoders.interruption import interrupts_only_us
 from mlflow_rank.encoders.load import load_encoder
 from mlflow_rank.encoders.torch_encoder import TorchEncoder
 from mlflow_rank.errors import MeasurementError
@@ -163,28 +165,33 @@ def _hear_in_processes(
 ) -> None:
     context = multiprocessing.get_context("spawn")  # a fork after torch has started its threads can hang
     heard: SimpleQueue[str | None] = context.SimpleQueue()
+    stop = context.Event()
     listener = Thread(target=_listen, args=(heard, after), daemon=True)
     listener.start()
     threads = max(1, (os.cpu_count() or 1) // workers)
     try:
-        with ProcessPoolExecutor(workers, context, _start_worker, (call, threads, heard)) as pool:
-            tasks = [pool.submit(_hear_in_worker, protocol, block, cache) for block in blocks]
+        with ProcessPoolExecutor(workers, context, _start_worker, (call, threads, heard, stop)) as pool:
             try:
+                with interrupts_only_us():
+                    tasks = [pool.submit(_hear_in_worker, protocol, block, cache) for block in blocks]
                 for task in as_completed(tasks):
                     task.result()
             except BaseException:
+                stop.set()  # the others end after their utterance, and keep what they have heard
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
     except BrokenProcessPool as error:
+        # The queue of progress is left alone: who died may have held its lock.
         raise MeasurementError(
             "a worker process died",
             got=str(error),
             expected="workers that end by themselves",
             remedy="too little memory is the usual cause: use fewer --workers and --resume (finished blocks are kept)",
         ) from error
-    finally:
-        heard.put(None)
-        listener.join(timeout=5)  # s; only progress is lost if it does not come to an end
+    except BaseException:
+        _end(listener, heard)
+        raise
+    _end(listener, heard)
 
 
 def _listen(heard: SimpleQueue[str | None], after: Callable[[str], None]) -> None:
@@ -192,18 +199,46 @@ def _listen(heard: SimpleQueue[str | None], after: Callable[[str], None]) -> Non
         after(key)
 
 
-_worker: dict[str, Any] = {}  # this process's encoder and queue: loaded once, used for every block it is given
+def _end(listener: Thread, heard: SimpleQueue[str | None]) -> None:
+    heard.put(None)
+    listener.join(timeout=5)  # s; only progress is lost if it does not come to an end
 
 
-def _start_worker(call: EncoderCall, threads: int, heard: SimpleQueue[str | None]) -> None:
-    import torch
-    from threadpoolctl import threadpool_limits
+@dataclass(slots=True)
+class _Worker:
+    """What one worker process has: how it loads its encoder, once, and how it talks with the parent."""
 
-    torch.set_num_threads(threads)
-    _worker["limits"] = threadpool_limits(threads)
-    _worker["encoder"] = call.load()
-    _worker["heard"] = heard
+    call: EncoderCall
+    threads: int
+    heard: SimpleQueue[str | None]
+    stop: Event
+    encoder: TorchEncoder | None = None
+
+    def load(self) -> TorchEncoder:
+        import torch
+        from threadpoolctl import threadpool_limits
+
+        if self.encoder is None:
+            torch.set_num_threads(min(self.threads, torch.get_num_threads()))  # never more than OMP_NUM_THREADS allows
+            threadpool_limits(self.threads)
+            self.encoder = self.call.load()
+        return self.encoder
+
+    def after(self, utterance: Utterance) -> None:
+        self.heard.put(utterance.key)
+        if self.stop.is_set():
+            raise KeyboardInterrupt
+
+
+_workers: list[_Worker] = []  # of this process: one in a worker, none elsewhere
+
+
+def _start_worker(call: EncoderCall, threads: int, heard: SimpleQueue[str | None], stop: Event) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us by `stop`
+    _workers.append(_Worker(call, threads, heard, stop))
 
 
 def _hear_in_worker(protocol: Protocol, block: Block, cache: BlockCache) -> None:
-    _hear(_worker["encoder"], protocol, block, cache, lambda utterance: _worker["heard"].put(utterance.key))
+    (worker,) = _workers
+    # Loaded here, not when the process starts: an error of a task reaches the parent whole, one at the start does not.
+    _hear(worker.load(), protocol, block, cache, worker.after)

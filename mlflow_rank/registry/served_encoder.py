@@ -72,14 +72,20 @@ class ServedEncoder(PythonModel):  # type: ignore[misc]  # mlflow is untyped her
             )
         rates: Sequence[Any] = list(model_input["sampling_rate"]) if "sampling_rate" in model_input else []
         for row, audio in enumerate(model_input["audio"]):
-            if rates and rates[row] == rates[row] and int(rates[row]) != self.encoder.sampling_rate:  # NaN: not stated
+            if rates and pd.notna(rates[row]) and rates[row] != self.encoder.sampling_rate:
                 raise UsageError(
                     f"row {row} has another sampling rate than the encoder",
                     got=f"{rates[row]} Hz",
                     expected=f"{self.encoder.sampling_rate} Hz",
                     remedy="resample it first, for instance with torchaudio.functional.resample",
                 )
-            yield self._checked(np.array(audio, dtype=np.float32), row)
+            try:
+                samples = np.array(audio, dtype=np.float32)
+            except (TypeError, ValueError) as error:
+                raise UsageError(
+                    f"row {row} is no list of numbers", got=str(error), expected="samples in [-1, 1]"
+                ) from error
+            yield self._checked(samples, row)
 
     def _checked(self, samples: NDArray[np.float32], row: int) -> NDArray[np.float32]:
         shortest, longest = self.encoder.minimum_samples, self.encoder.maximum_samples

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
@@ -16,19 +15,16 @@ from typing import TYPE_CHECKING
 from mlflow_rank.errors import MeasurementError, UsageError
 from mlflow_rank.registry.connection import connected_client, quiet_mlflow, unreachable
 from mlflow_rank.registry.layer_table import write_layer_table
-from mlflow_rank.registry.measured_rank import Document, ranks_of, section
+from mlflow_rank.registry.measured_rank import Document
 from mlflow_rank.registry.metric_names import metrics_of
+from mlflow_rank.registry.run_terms import audio_input, digest_of, params_of, run_name_of, skipped_of, tags_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput
 
 DEFAULT_EXPERIMENT = "mlflow_rank"
 ARTIFACT_FOLDER = "mlflow_rank"
 
-_PARAM_CHARACTERS = 500  # the least any MLflow backend has allowed; newer ones cut at 6,000 without a word
-_TAG_CHARACTERS = 5000  # likewise; newer ones cut at 8,000
-_DIGEST_CHARACTERS = 36  # mlflow.utils.validation.MAX_DATASET_DIGEST_SIZE: a sha256 does not fit, its start does
 _FILES_OF_OUR_OWN = frozenset({"measurement.json", "control.json", "layers.parquet", "skipped.jsonl"})
 
 
@@ -106,7 +102,7 @@ def record_measurement(
 
     destination = destination or Destination()
     metrics = metrics_of(document, control)
-    document_digest = _digest(document)
+    document_digest = digest_of(document)
     _check_artifacts(artifacts)
     safe = f"the results are kept at {kept_at}" if kept_at is not None else "nothing else was written"
     client = connected_client(destination.tracking_uri, what_is_safe=safe)
@@ -152,7 +148,7 @@ class _Run:
                 client.set_tag(given, claim, digest)
                 return cls(given, experiment_id, own=False, step=step)
             tags["mlflow.parentRunId"] = given
-        name = destination.run_name or _run_name(document)
+        name = destination.run_name or run_name_of(document)
         made = client.create_run(experiment_id, tags=resolve_tags(tags), run_name=name)  # adds who, from where, commit
         return cls(made.info.run_id, experiment_id, own=True, step=step)
 
@@ -184,8 +180,8 @@ def _log_values(
     client.log_batch(
         run.run_id,
         metrics=[Metric(key, value, logged_at, run.step or 0) for key, value in metrics.items()],
-        params=[Param(key, value) for key, value in _params(document, run.step).items()],
-        tags=[RunTag(key, value) for key, value in _tags(document, control).items()],
+        params=[Param(key, value) for key, value in params_of(document, run.step).items()],
+        tags=[RunTag(key, value) for key, value in tags_of(document, control).items()],
     )
     client.log_inputs(run.run_id, datasets=[audio_input(document)])
 
@@ -206,7 +202,7 @@ def _write_files(folder: Path, document: Document, control: Document | None) -> 
         (folder / "control.json").write_text(json.dumps(control, indent=1, allow_nan=False), encoding="utf-8")
     write_layer_table(document, folder / "layers.parquet", control=control)
     with (folder / "skipped.jsonl").open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(entry) + "\n" for entry in _skipped(document))
+        lines.writelines(json.dumps(entry) + "\n" for entry in skipped_of(document))
 
 
 def _experiment_id(client: MlflowClient, name: str | None) -> str:
@@ -232,95 +228,6 @@ def _experiment_id(client: MlflowClient, name: str | None) -> str:
     return str(experiment.experiment_id)
 
 
-def _run_name(document: Document) -> str:
-    spec = str(section(document, "model").get("spec") or "encoder")
-    return f"rank of {Path(spec).name or spec}"[:250]  # MLflow's longest key; long names only make pages wide
-
-
-def _params(document: Document, step: int | None) -> dict[str, str]:
-    """Return what was set, flattened to `part.field`; digests are tags instead.
-
-    A run's parameters cannot change, so a monitored run leaves out what differs from checkpoint to checkpoint.
-    """
-    params: dict[str, str] = {}
-    for part in ("model", "audio", "protocol"):
-        for key, value in _flat(section(document, part), part):
-            if key.endswith("digest") or (step is not None and key == "model.spec"):
-                continue
-            text = value if isinstance(value, str) else json.dumps(value)
-            params[key] = _cut(text, _PARAM_CHARACTERS)
-    return params
-
-
-def _flat(values: Mapping[str, object], prefix: str) -> list[tuple[str, object]]:
-    flat: list[tuple[str, object]] = []
-    for key, value in values.items():
-        name = f"{prefix}.{key}"
-        if isinstance(value, Mapping) and value:
-            flat += _flat(value, name)
-        elif value is not None:
-            flat.append((_metric_safe(name), value))
-    return flat
-
-
-def _metric_safe(name: str) -> str:
-    """Return a name MLflow accepts: letters, digits, `_ - . space : /`, at most 250 characters."""
-    return "".join(sign if sign.isalnum() or sign in "_-. :/" else "_" for sign in name)[:250]
-
-
-def _tags(document: Document, control: Document | None) -> dict[str, str]:
-    import mlflow_rank
-
-    unknown = sum(1 for row in ranks_of(document) if row.get("status") == "unknown")
-    tags: dict[str, object] = {
-        "mlflow_rank.version": mlflow_rank.__version__,
-        "mlflow_rank.kind": document.get("kind"),
-        "mlflow_rank.model_digest": section(document, "model").get("digest"),
-        "mlflow_rank.corpus_digest": section(document, "audio").get("corpus_digest"),
-        "mlflow_rank.preset": section(document, "protocol").get("preset"),
-        "mlflow_rank.unknown_numbers": unknown,
-        "mlflow_rank.skipped_utterances": len(_skipped(document)),
-        "mlflow_rank.control_digest": None if control is None else section(control, "model").get("digest"),
-    }
-    return {key: _cut(str(value), _TAG_CHARACTERS) for key, value in tags.items() if value is not None}
-
-
-def audio_input(document: Document) -> DatasetInput:
-    """Return the audio of a measurement as MLflow's dataset: the corpus digest cut to the characters MLflow keeps."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    audio = section(document, "audio")
-    digest = str(audio.get("corpus_digest") or "unknown").removeprefix("sha256:")
-    source = str(audio.get("source") or "unknown")
-    profile: dict[str, object] = {key: value for key, value in audio.items() if isinstance(value, int | float | str)}
-    profile["num_rows"] = audio.get("utterances")
-    dataset = Dataset(
-        name=_cut(Path(source).name or source, 500),  # mlflow.utils.validation.MAX_DATASET_NAME_SIZE
-        digest=digest[:_DIGEST_CHARACTERS],
-        source_type="local",
-        source=json.dumps({"uri": source}),
-        profile=json.dumps(profile),
-    )
-    return DatasetInput(dataset=dataset, tags=[InputTag(key="mlflow.data.context", value="rank measurement")])
-
-
-def _skipped(document: Document) -> list[object]:
-    skipped = document.get("skipped")
-    return list(skipped) if isinstance(skipped, Sequence) and not isinstance(skipped, str) else []
-
-
-def _digest(document: Document) -> str:
-    try:
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            "the measurement cannot be written as JSON",
-            got=str(error),
-            expected="finite numbers, text, lists and mappings; an absent number is null with a cause",
-        ) from error
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
-
-
 def _check_artifacts(artifacts: Sequence[Path]) -> None:
     names = [path.name for path in artifacts]
     missing = [str(path) for path in artifacts if not path.is_file()]
@@ -333,7 +240,3 @@ def _check_artifacts(artifacts: Sequence[Path]) -> None:
             ),
             expected="files that exist, under names of their own",
         )
-
-
-def _cut(text: str, characters: int) -> str:
-    return text if len(text) <= characters else text[: characters - 1] + "…"

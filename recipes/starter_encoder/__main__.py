@@ -20,7 +20,7 @@ from recipes.starter_encoder.training import Schedule, train
 
 MFCC_CLUSTERS, LAYER_CLUSTERS = 100, 200  # HuBERT's first iteration has 100; 500 later, too many for this corpus
 MIDDLE_LAYER = 2  # of 0 … 5
-REPORT_EVERY = 100  # steps
+REPORT_EVERY = 25  # steps; also the first of the log-spaced checkpoints
 
 
 @click.command()
@@ -62,7 +62,7 @@ def main(
 
 
 class Journal:
-    """Saves checkpoints at steps 0, 100, 200, 400, … and at each iteration's end, and writes the training curve."""
+    """Saves checkpoints at steps 0, 25, 50, 100, … and at each iteration's end, and writes the training curve."""
 
     def __init__(self, output: Path, encoder: HubertModel, *, total: int) -> None:
         self.output, self.encoder, self.total = output, encoder, total
@@ -89,7 +89,7 @@ class Journal:
             click.echo(
                 f"step {step}/{self.total}  loss {mean_loss:.3f}  masked {mean_accuracy:.3f}  {left:.0f} min left"
             )
-        if step % 100 == 0 and (step // 100).bit_count() == 1:  # 100, 200, 400, 800, …
+        if step % REPORT_EVERY == 0 and (step // REPORT_EVERY).bit_count() == 1:  # 25, 50, 100, 200, …
             self.checkpoint(step)
 
     def checkpoint(self, step: int) -> None:

@@ -118,7 +118,7 @@ def test_on_a_gpu_only_utterances_of_equal_length_share_a_batch_and_the_moments_
     assert together.keys == alone.keys
     for place, moments in alone.moments.items():
         assert together.moments[place].count == moments.count
-        # A batch rounds its products in another order than one by one: float32 activations agree to their own precision.
+        # A batch rounds its products in another order: float32 activations agree to their own precision.
         for mine, theirs in (
             (together.moments[place].mean, moments.mean),
             (together.moments[place].scatter, moments.scatter),
@@ -159,7 +159,9 @@ def test_audio_that_cannot_be_used_is_listed_with_its_cause_and_counts_for_nothi
     assert_agree(block.moments[1, "frame"], heard(encoder, utterances[:1]).moments[1, "frame"])
 
 
-def test_audio_longer_than_the_encoder_hears_is_listed(encoder: TorchEncoder, utterances: tuple[Utterance, ...]) -> None:
+def test_audio_longer_than_the_encoder_hears_is_listed(
+    encoder: TorchEncoder, utterances: tuple[Utterance, ...]
+) -> None:
     block = heard(Recording(encoder, maximum_samples=3200), utterances)
 
     assert {each.cause for each in block.skipped} == {SkipCause.TOO_LONG}

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -70,17 +71,25 @@ print(json.dumps(model.predict(pd.DataFrame({"audio": [[0.1, -0.1] * 800], "samp
 @pytest.mark.parametrize(
     ("request_", "expected"),
     [
-        ({"audio": [[0.0] * 5]}, "row 0 is no waveform this encoder can hear"),
+        ({"audio": [[0.0] * 2000, [0.0] * 5]}, "row 1 is no waveform this encoder can hear"),
         ({"audio": [[float("nan")] * 2000]}, "row 0 is no waveform this encoder can hear"),
+        ({"audio": [[[0.0] * 2000] * 2]}, "row 0 is no waveform this encoder can hear"),
         ({"audio": [[0.0] * 2000], "sampling_rate": [8000]}, "row 0 has another sampling rate than the encoder"),
+        ({"audio": [["loud", "quiet"]]}, "row 0 is no list of numbers"),
+        ({"sound": [[0.0] * 2000]}, "there is no audio in this request"),
     ],
 )
 def test_what_cannot_be_heard_is_an_error_that_names_the_row(
-    logged: Logged, request_: dict[str, list[object]], expected: str
+    tiny_encoder: Path, request_: dict[str, list[object]], expected: str
 ) -> None:
+    from mlflow_rank.registry.served_encoder import ServedEncoder
+
+    served = ServedEncoder()
+    served.load_context(SimpleNamespace(artifacts={"encoder": str(tiny_encoder)}))
     with pytest.raises(UsageError) as raised:
-        mlflow.pyfunc.load_model(logged[1].model_uri).predict(pd.DataFrame(request_))
+        served.predict(None, pd.DataFrame(request_))
     assert raised.value.what == expected
+    assert served.predict(None, pd.DataFrame({"audio": [[0.1] * 2000], "sampling_rate": [None]})).shape == (1, 3)
 
 
 def test_audio_is_a_column_every_request_must_have(logged: Logged) -> None:
