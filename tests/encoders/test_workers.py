@@ -104,7 +104,7 @@ def test_a_worker_that_dies_is_said_to_have_died_and_resuming_finishes(
     monkeypatch.setenv("LISTENER_MERCY", "1")
     kept = [file for block in deadly_sample.blocks if (file := listening.cache.file(block.index)).path.exists()]
     listeners.unlink()
-    files = listening(workers=2, resume=True)
+    files = listening(resume=True)
     again = len(listeners.read_text().splitlines())
 
     assert again == len(deadly_sample.utterances) - sum(len(file.read_listing().keys) for file in kept)
