@@ -9,6 +9,7 @@ import numpy as np
 import soundfile
 from scipy.signal import lfilter
 
+from mlflow_rank.encoders.hub import quiet
 from mlflow_rank.encoders.workers import EncoderCall
 from mlflow_rank.speech.corpus import Corpus
 from mlflow_rank.speech.sources import open_corpus
@@ -36,7 +37,8 @@ def encoder_call(folder: Path, config: dict[str, Any], *, seed: int = 0) -> Enco
         from transformers import HubertConfig, HubertModel
 
         torch.manual_seed(seed)
-        HubertModel(HubertConfig(**config)).save_pretrained(directory)
+        with quiet():
+            HubertModel(HubertConfig(**config)).save_pretrained(directory)
     return EncoderCall(str(directory), device="cpu")
 
 

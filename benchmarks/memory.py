@@ -1,13 +1,12 @@
 """Peak memory of a whole measurement above the loaded model, each in a process of its own.
 
 `python -m benchmarks.memory REQUEST` is that process: it loads the encoder, notes the memory it lives in, measures, and
-prints both figures as JSON.
+prints both figures as JSON. Linux only: the figures are the kernel's.
 """
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
@@ -31,7 +30,9 @@ class Request:
 
 
 def run(folder: Path, *, quick: bool) -> list[Row]:
-    """Return how peak memory grows with audio, and its size for HuBERT-base."""
+    """Return how peak memory grows with audio, and its size for HuBERT-base; nothing where /proc is not Linux's."""
+    if not Path("/proc/self/clear_refs").exists():
+        return []
     small, base = encoder_call(folder, SMALL).spec, encoder_call(folder, SMALL if quick else BASE).spec
     minutes = (1, 3) if quick else (10, 60)
     recording = sound(folder, utterances=minutes[1] * 6, seconds=10).source
@@ -81,7 +82,7 @@ def measure_here(request: Request) -> dict[str, float]:
 
     call = EncoderCall(request.model, device="cpu")
     encoder = call.load()
-    loaded = _resident()
+    loaded = _status("VmRSS")
     _forget_peak()
     protocol = Protocol(PRESETS["robust"].levels)
     corpus = open_corpus(request.audio)
@@ -91,26 +92,21 @@ def measure_here(request: Request) -> dict[str, float]:
     files = hear_blocks(call, encoder, protocol, sample.blocks, cache)
     rank_measurement(encoder, corpus, sample, protocol, Heard.of(files), preset="robust")
     cache.remove()
-    return {"loaded": loaded, "peak": _highest()}
+    return {"loaded": loaded, "peak": _status("VmHWM")}
 
 
 def _forget_peak() -> None:
-    """Let the peak start anew where the kernel can (Linux); elsewhere loading counts too, so figures read high."""
-    clear = Path("/proc/self/clear_refs")
-    if clear.exists():
-        clear.write_text("5")
+    """Let the kernel's record of the peak start anew."""
+    Path("/proc/self/clear_refs").write_text("5")  # 5 resets VmHWM: proc_pid_clear_refs(5)
 
 
-def _resident() -> float:
-    """Return the memory held now, in bytes."""
-    status = Path("/proc/self/statm")
-    return int(status.read_text().split()[1]) * float(resource.getpagesize()) if status.exists() else _highest()
+def _status(name: str) -> float:
+    """Return a size from the kernel's account of this process, in bytes.
 
-
-def _highest() -> float:
-    """Return the peak, in bytes."""
-    unit = 1 if sys.platform == "darwin" else 1024  # what getrusage(2) counts in
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * float(unit)
+    Not getrusage: its peak begins with that of the process which started this one.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 if __name__ == "__main__":

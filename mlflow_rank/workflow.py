@@ -13,7 +13,7 @@ from mlflow_rank.encoders.extraction import Protocol
 from mlflow_rank.encoders.torch_encoder import TorchEncoder
 from mlflow_rank.encoders.workers import BlockCache, EncoderCall, hear_blocks
 from mlflow_rank.errors import UsageError
-from mlflow_rank.evidence.rank_measurement import Document, Heard, all_skipped, rank_measurement
+from mlflow_rank.evidence.rank_measurement import Document, Heard, all_skipped, rank_measurement, skipped_in
 from mlflow_rank.registry.flavor import LoggedEncoder, log_encoder
 from mlflow_rank.registry.layer_table import write_layer_table
 from mlflow_rank.registry.resolve import resolve_model
@@ -99,6 +99,7 @@ def measure(request: MeasureRequest, progress: Progress | None = None) -> Measur
     progress = progress or Silence()
     if request.preset not in PRESETS:
         raise UsageError("no such preset", got=request.preset, expected=" or ".join(PRESETS))
+    too_many_skipped((), 0, request.max_skipped)  # refuses what is no share, before hours are spent on listening
     protocol = Protocol(PRESETS[request.preset].levels, request.sampling.frame_stride, request.channel)
     with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as downloads:
         progress.say(f"loading {request.model}")
@@ -114,13 +115,19 @@ def measure(request: MeasureRequest, progress: Progress | None = None) -> Measur
         encoder = call.load()
         corpus = open_corpus(audio_source(request.audio, request.cache, progress))
         sample = draw(corpus.utterances, request.sampling)
-        document = _measured(request, call, encoder, corpus, sample, protocol, progress)
-        control = None
+        document, cache = _measured(request, call, encoder, corpus, sample, protocol, progress)
+        control = cache_of_control = None
         if request.control:
             spec = f"random:{call.spec.removeprefix('random:')}"
             of_control = replace(call, spec=spec)
             progress.say("the control: the same architecture with random weights")
-            control = _measured(request, of_control, of_control.load(), corpus, sample, protocol, progress)
+            control, cache_of_control = _measured(
+                request, of_control, of_control.load(), corpus, sample, protocol, progress
+            )
+    # Only now: who is interrupted while the control is heard does not hear the encoder itself again.
+    for done in (cache, cache_of_control):
+        if done is not None:
+            done.remove()
     for each, spec in ((document, request.model), (control, f"random:{request.model.removeprefix('random:')}")):
         if each is not None:
             # as the user named them: what they were resolved to is a path of this machine
@@ -137,7 +144,7 @@ def _measured(
     sample: Sample,
     protocol: Protocol,
     progress: Progress,
-) -> Document:
+) -> tuple[Document, BlockCache]:
     cache = BlockCache(request.cache or cache_directory(), encoder, protocol, sample.blocks)
     cache.prepare(len(sample.blocks), resume=request.resume)
     seconds = {each.key: each.duration for each in sample.utterances}
@@ -170,8 +177,7 @@ def _measured(
         intervals=request.intervals,
         after_layer=lambda: progress.advance(1),
     )
-    cache.remove()
-    return document
+    return document, cache
 
 
 def audio_source(audio: str, cache: Path | None, progress: Progress) -> str | Path:
@@ -196,6 +202,7 @@ def write_results(measurement: Measurement, directory: Path) -> list[Path]:
     if measurement.control is not None:
         (directory / "control.json").write_text(as_json(measurement.control), encoding="utf-8")
     write_layer_table(measurement.document, directory / "layers.parquet", control=measurement.control)
+    write_skipped(skipped_in(measurement.document), directory / "skipped.jsonl")
     return draw_figures(measurement, directory)
 
 

@@ -8,6 +8,10 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+# One thread for each process of the suite, set before numpy and torch read it: the suite itself runs in parallel, and
+# threads that wait for one another on a busy machine make tiny matrices ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import hypothesis
 import numpy as np
 import pytest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from typing import NoReturn
 
 import click
@@ -11,6 +12,7 @@ import mlflow_rank
 from mlflow_rank.cli.measure import measure_command
 from mlflow_rank.errors import MlflowRankError
 
+FAULT = 3  # nothing could be decided
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
@@ -18,7 +20,7 @@ class Verbs(click.Group):
     """Turns our errors into a message for people and an exit code for pipelines."""
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the verb; a `MlflowRankError` ends with its own exit code, Ctrl-C with 130."""
+        """Run the verb; a `MlflowRankError` ends with its own exit code, Ctrl-C with 130, a fault of ours with 3."""
         try:
             return super().invoke(ctx)
         except MlflowRankError as error:
@@ -27,6 +29,12 @@ class Verbs(click.Group):
             _end(
                 "stopped: what was heard so far is kept; the same command with --resume goes on from there", INTERRUPTED
             )
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise  # click knows what to do
+        except Exception:
+            # Python's own exit code for this is 1, which pipelines read as "refused by policy".
+            traceback.print_exc()
+            _end("error: this is a fault in mlflow-rank; please report it with the lines above", FAULT)
 
 
 def _end(message: str, exit_code: int) -> NoReturn:

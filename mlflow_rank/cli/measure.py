@@ -97,12 +97,13 @@ def measure_command(**options: Any) -> None:
       mlflow-rank measure --model models:/encoder@champion --audio dev.tsv --layers 0,6,12
     """
     from mlflow_rank import workflow
-    from mlflow_rank.errors import MeasurementError, UsageError
+    from mlflow_rank.errors import UsageError
     from mlflow_rank.registry.tracking import Destination
     from mlflow_rank.speech.sampling import Sampling
 
     if options["register"] and not options["use_mlflow"]:
         raise UsageError("--register needs MLflow", got="--no-mlflow", remedy="leave out one of the two")
+    _check_places(options["json_to"], options["output"])
     request = workflow.MeasureRequest(
         model=options["model"],
         audio=options["audio"],
@@ -145,8 +146,9 @@ def measure_command(**options: Any) -> None:
             register=options["register"],
             kept_at=request.output,
         )
-    except MeasurementError:
+    except BaseException:  # Ctrl-C too: the blocks are gone by now, so --resume would start anew
         workflow.write_results(measurement, request.output)
+        _say(f"the results are kept at {request.output}")
         raise
     _say(f"MLflow run {recorded.run.run_id} (to see it: {recorded.run.where})")
     if recorded.registered:
@@ -165,6 +167,18 @@ def show(measurement: Any, json_to: Path | None) -> None:
         json_to.write_text(as_json(measurement.document), encoding="utf-8")
         _say(f"written to {json_to}")
     print_table(measurement.document, control=measurement.control)
+
+
+def _check_places(json_to: Path | None, output: Path | None) -> None:
+    """Refuse places that nothing can be written to before hours are spent on what should be."""
+    from mlflow_rank.errors import UsageError
+
+    if json_to is not None and str(json_to) != "-" and (json_to.is_dir() or not json_to.parent.is_dir()):
+        raise UsageError(
+            "the document cannot be written there", got=f"--json {json_to}", expected="a file in an existing directory"
+        )
+    if output is not None and output.exists() and not output.is_dir():
+        raise UsageError("the results cannot be written there", got=f"--output {output}", expected="a directory")
 
 
 def _say(text: str) -> None:

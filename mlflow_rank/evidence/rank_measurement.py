@@ -13,7 +13,7 @@ from mlflow_rank.spectra import METRICS, PRESETS, RankEstimate, estimate
 from mlflow_rank.speech.corpus import Corpus
 from mlflow_rank.speech.digests import corpus_digest
 from mlflow_rank.speech.sampling import Sample
-from mlflow_rank.speech.utterance import Skipped
+from mlflow_rank.speech.utterance import SkipCause, Skipped
 
 KIND = "RankMeasurement"
 LEFT_OUT = {"too_short": "too_short", "too_long": "too_long", "budget": "over_budget"}  # as the document says it
@@ -122,6 +122,13 @@ def rank_measurement(
 def all_skipped(corpus: Corpus, heard: Heard) -> list[Skipped]:
     """Return what could not be used, found while listing or while hearing, in order of key."""
     return sorted((*corpus.skipped, *heard.listing.skipped), key=lambda each: each.key)
+
+
+def skipped_in(document: Document) -> list[Skipped]:
+    """Return what a document lists as skipped."""
+    listed = document["skipped"]
+    rows = listed if isinstance(listed, list) else []
+    return [Skipped(row["key"], SkipCause(row["cause"]), row["detail"]) for row in rows]
 
 
 def _metrics(preset: str, level: str) -> list[str]:

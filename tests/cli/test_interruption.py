@@ -72,6 +72,21 @@ def test_ctrl_c_keeps_what_was_heard_and_resume_gives_what_an_uninterrupted_run_
     assert_same(json.loads(Path("again.json").read_text()), json.loads(Path("whole.json").read_text()))
 
 
+def test_ctrl_c_during_the_control_does_not_lose_the_encoder_s_own_pass(
+    tmp_path: Path, recordings: Path, measure: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, arguments = tmp_path / "heard", ["--audio", recordings, "--control", "--output", "results"]
+    monkeypatch.setenv("LISTENER_LOG", str(log))
+    monkeypatch.setenv("LISTENER_INTERRUPT", str(UTTERANCES + 5))
+
+    assert measure(*arguments).exit_code == 130
+    resumed = measure(*arguments, "--resume")
+
+    assert resumed.exit_code == 0, resumed.output
+    assert count(log) <= 2 * UTTERANCES + 1  # the one that was interrupted may be heard again
+    assert not list((tmp_path / "cache").rglob("*.npz"))
+
+
 def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert one["audio"] == other["audio"]
     for mine, theirs in zip(one["ranks"], other["ranks"], strict=True):

@@ -52,3 +52,17 @@ def test_the_command_itself_answers(words: list[str]) -> None:
 
     assert result.exit_code == 0
     assert "mlflow-rank" in result.stdout.lower() or "Usage" in result.stdout
+
+
+def test_a_fault_of_ours_does_not_look_like_a_refusal(
+    measure: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("this should never happen")
+
+    monkeypatch.setattr("mlflow_rank.workflow.measure", fail)
+
+    result = measure("--audio", "anything")
+
+    assert result.exit_code == 3
+    assert "please report it" in result.stderr

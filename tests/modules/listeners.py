@@ -1,6 +1,7 @@
 """Encoders for `module:listeners:…`: tiny, and as slow, as mortal or as faulty as a test asks them to be.
 
 What they hear one by one goes to the file named by LISTENER_LOG; loading an encoder tries it with pairs, not counted.
+When that file has LISTENER_INTERRUPT lines, Ctrl-C comes.
 """
 
 from __future__ import annotations
@@ -37,8 +38,11 @@ class Listener(torch.nn.Module):
     def hears(self, samples: int) -> None:
         """Write down what comes in."""
         if "LISTENER_LOG" in os.environ:
-            with Path(os.environ["LISTENER_LOG"]).open("a") as log:
-                log.write(f"{samples}\n")
+            log = Path(os.environ["LISTENER_LOG"])
+            with log.open("a") as lines:
+                lines.write(f"{samples}\n")
+            if len(log.read_text().splitlines()) == int(os.environ.get("LISTENER_INTERRUPT", "-1")):
+                os.kill(os.getpid(), signal.SIGINT)
         time.sleep(float(os.environ.get("LISTENER_SECONDS", "0")))
 
 
