@@ -1,4 +1,5 @@
 # Everything starts here: `make run` shows the product, `make test` checks it. Both set themselves up.
+# `make run MODEL=my_checkpoint AUDIO=recordings` measures your own.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +10,8 @@ JOBS ?= 2
 .PHONY: run test lint types imports tests bench starter clean
 
 run: $(READY)
-	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . --env-manager local --experiment-name mlflow_rank
+	PATH="$(CURDIR)/$(BIN):$$PATH" mlflow run . --env-manager local --experiment-name mlflow_rank \
+		$(if $(MODEL),-P model=$(MODEL)) $(if $(AUDIO),-P audio=$(AUDIO))
 	@echo "To look at it in the browser: $(BIN)/mlflow ui"
 
 test: lint types imports tests

@@ -64,6 +64,7 @@ def summary_lines(document: Document) -> tuple[str, ...]:
     heard = [minutes_heard(document)]
     heard += [_counted(audio.get(noun), noun) for noun in ("utterances", "speakers") if audio.get(noun)]
     lines.append(f"audio     {audio.get('source', 'unknown')}: {', '.join(heard)}")
+    lines += _short_sounds(audio)
     left_out = audio.get("left_out")
     if isinstance(left_out, Mapping):
         parts = [f"{_number(value)} {_words(key)}" for key, value in left_out.items() if value]
@@ -74,6 +75,18 @@ def summary_lines(document: Document) -> tuple[str, ...]:
         each = ", ".join(f"{count} {_words(cause)}" for cause, count in causes.items())
         lines.append(f"skipped   {_counted(total, 'utterances')}: {each}")
     return tuple(lines)
+
+
+def _short_sounds(audio: Mapping[str, object]) -> list[str]:
+    """Return a line where sounds under a second were heard: their own stratum, with a caution of its own."""
+    strata = audio.get("strata")
+    shortest = next(iter(strata), None) if isinstance(strata, Sequence) and not isinstance(strata, str) else None
+    if not isinstance(shortest, Mapping) or not str(shortest.get("duration")).startswith("under"):
+        return []
+    taken = shortest.get("taken")
+    if not isinstance(taken, int) or taken == 0:
+        return []
+    return [f"short     {_number(taken)} of them {shortest['duration']}: compare their ranks on the same audio only"]
 
 
 def skipped_causes(document: Document) -> dict[str, int]:

@@ -33,9 +33,9 @@ class _Section:
 
 
 _SECTIONS = (
-    _Section("frames", "effective_rank", "frame", True),
-    _Section("utterance means", "effective_rank", "utterance", True),
-    _Section("utterance sums (RankMe-t, uncentred)", "rankme_t", "utterance_sum", False),
+    _Section("frames, centred", "effective_rank", "frame", True),
+    _Section("utterance means, centred", "effective_rank", "utterance", True),
+    _Section("utterance sums, uncentred (RankMe-t)", "rankme_t", "utterance_sum", False),
 )
 
 

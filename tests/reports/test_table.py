@@ -39,8 +39,8 @@ def test_a_row_says_rank_interval_size_status_and_share(make_document: Make) -> 
     lines = _printed(make_document())
     assert "    0 | 40.0 | [37.0, 43.0] |  90 | ok     | ##########.............." in lines
     assert any(line.startswith("    1 | 43.0 | [42.0, 48.0] | 4.5 | uncorrected | ##########") for line in lines)
-    assert "frames, D = 100" in lines
-    assert "utterance means, D = 100" in lines
+    assert "frames, centred, D = 100" in lines
+    assert "utterance means, centred, D = 100" in lines
 
 
 def test_an_unknown_row_says_why_once(make_document: Make) -> None:

@@ -1,0 +1,171 @@
+"""The files around the package agree with one another and with the command line, and `mlflow run` runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mlflow_rank.cli.measure import measure_command
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
+CONDA = yaml.safe_load((ROOT / "conda.yaml").read_text(encoding="utf-8"))
+# Where MLflow is: `mlflow run` sets it itself. What is for one call, not for a recorded one. Code from elsewhere: never.
+NOT_IN_MLPROJECT = {
+    "tracking_uri",
+    "experiment",
+    "run_name",
+    "use_mlflow",
+    "output",
+    "cache",
+    "resume",
+    "intervals",
+} | {"trust_remote_code"}
+OTHER_DEFAULTS = {"control": "true"}  # a recorded run shows the random-weights reference beside the ranks
+
+
+def pinned(lines: list[str]) -> dict[str, str]:
+    requirements = [Requirement(line) for line in lines]
+    assert all(str(each.specifier).startswith("==") for each in requirements), "each at one exact version"
+    return {canonicalize_name(each.name): str(each.specifier).removeprefix("==") for each in requirements}
+
+
+LOCK = pinned([line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and line[0] != "#"])
+DIRECT = [
+    Requirement(text)
+    for text in (
+        *PYPROJECT["project"]["dependencies"],
+        *(each for extra in PYPROJECT["project"]["optional-dependencies"].values() for each in extra),
+    )
+]
+
+
+# versions
+
+
+@pytest.mark.parametrize("requirement", [*DIRECT, *map(Requirement, PYPROJECT["dependency-groups"]["dev"])], ids=str)
+def test_every_dependency_is_locked_within_its_range(requirement: Requirement) -> None:
+    version = LOCK[canonicalize_name(requirement.name)]
+
+    assert requirement.specifier.contains(version, prereleases=True)
+
+
+def test_torch_is_locked_at_the_version_that_comes_without_gigabytes_of_gpu_libraries() -> None:
+    assert LOCK["torch"] == "2.13.0"
+
+
+def test_the_lock_lists_each_package_once_and_no_place_to_get_it_from() -> None:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    names = [canonicalize_name(line.partition("==")[0]) for line in lines if line and line[0] != "#"]
+
+    assert len(names) == len(set(names))
+    assert not [line for line in lines if "://" in line or line.startswith("-")]
+
+
+def test_conda_asks_for_the_direct_dependencies_at_the_locked_versions_and_for_the_package_itself() -> None:
+    (pip,) = (each["pip"] for each in CONDA["dependencies"] if isinstance(each, Mapping))
+
+    assert CONDA["dependencies"][:2] == ["python=3.11", "pip"]
+    assert pip[-1] == "-e ."
+    assert pinned(pip[:-1]) == {canonicalize_name(each.name): LOCK[canonicalize_name(each.name)] for each in DIRECT}
+
+
+# entry points
+
+
+@pytest.mark.parametrize("entry_point", ["main", "measure"])
+def test_the_parameters_are_options_of_measure_with_the_same_defaults(entry_point: str) -> None:
+    parameters = PROJECT["entry_points"][entry_point]["parameters"]
+    options = {option.name: option for option in measure_command.params}
+    names = {"json": "json_to"}  # what the option --json is called inside
+
+    assert {names.get(name, name) for name in parameters} == set(options) - NOT_IN_MLPROJECT
+    for name, parameter in parameters.items():
+        default = options[names.get(name, name)].default
+        text = "none" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
+        assert parameter["default"] == OTHER_DEFAULTS.get(name, text), name
+
+
+@pytest.mark.parametrize("entry_point", ["main", "measure"])
+def test_the_command_passes_each_parameter_to_its_option(entry_point: str) -> None:
+    parameters = PROJECT["entry_points"][entry_point]["parameters"]
+    command = PROJECT["entry_points"][entry_point]["command"]
+    words = shlex.split(command.format(**{name: each["default"] for name, each in parameters.items()}))
+    assert words[:4] == ["python", "-m", "mlflow_rank", "measure"]
+
+    given = measure_command.make_context("measure", words[4:]).params
+    alone = measure_command.make_context("measure", []).params
+
+    assert given | {"control": False} == alone
+    for name in parameters:
+        assert f"--{name.replace('_', '-')} {{{name}}}" in command
+
+
+# `mlflow run`
+
+
+def mlflow_run(
+    directory: Path, *words: str, **parameters: str | Path
+) -> tuple[subprocess.CompletedProcess[str], dict[str, str]]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    environment = kept | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{directory / 'mlflow.db'}",
+        "MLFLOW_RANK_CACHE": str(directory / "cache"),
+    }
+    options = [word for name, value in parameters.items() for word in ("-P", f"{name}={value}")]
+    ended = subprocess.run(
+        ["mlflow", "run", str(ROOT), "--env-manager", "local", *words, *options],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    return ended, environment
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+def test_mlflow_run_measures_and_leaves_one_run_with_everything_in_it(
+    tmp_path: Path, tiny_hubert: Path, recordings: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    ended, environment = mlflow_run(
+        tmp_path, "--experiment-name", "from here", model=tiny_hubert, audio=recordings, json=tmp_path / "ranks.json"
+    )
+    assert ended.returncode == 0, ended.stderr
+
+    client = MlflowClient(environment["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("from here")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    document: dict[str, Any] = json.loads((tmp_path / "ranks.json").read_text())
+    files = {Path(each.path).name for each in client.list_artifacts(run.info.run_id, "mlflow_rank")}
+    assert run.info.status == "FINISHED"
+    assert {"rank_frame/layer_02", "rank_frame_random/layer_02", "rank_utterance/layer_00"} <= set(run.data.metrics)
+    assert {"measurement.json", "control.json", "layers.parquet", "rank_by_layer.svg", "skipped.jsonl"} <= files
+    assert run.data.tags["mlflow_rank.model_digest"] == document["model"]["digest"]
+    assert not (tmp_path / "none").exists()
+    assert not (ROOT / "none").exists()
+
+
+def test_mlflow_run_fails_where_measuring_fails(tmp_path: Path) -> None:
+    ended, _ = mlflow_run(tmp_path, "-e", "measure", model=tmp_path / "nothing_here", audio=tmp_path)
+
+    assert ended.returncode != 0
+    assert "error: no such directory" in ended.stderr
