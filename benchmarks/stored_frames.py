@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.interleaved import interleaved
+from benchmarks.interleaved import interleaved, whole
 from benchmarks.table import Limit, Row
 from mlflow_rank.spectra import Moments, MomentsAccumulator, Spectrum
 from mlflow_rank.spectra.family import rankme
@@ -36,7 +36,9 @@ def run(folder: Path, *, quick: bool) -> list[Row]:
     answers = {name: action() for name, action in actions.items()}
     if any(abs(answer / answers["ours"] - 1) > AGREEMENT for answer in answers.values()):
         raise RuntimeError(f"these should agree, so nothing is compared: {answers}")
-    times = interleaved(actions, rounds=3 if quick else 7, warm_up=False)
+    times = interleaved(
+        {name: whole(action) for name, action in actions.items()}, rounds=3 if quick else 7, warm_up=False
+    )
     size = f"{count} × {dim} float32, {torch.get_num_threads()} thread, RankMe with ε = 1e-5 by each"
     others = "torch.linalg.svdvals, as stable-pretraining's RankMe"
     return [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.interleaved import interleaved
+from benchmarks.interleaved import interleaved, whole
 from benchmarks.material import BASE, SMALL, encoder_call, sound
 from benchmarks.table import Limit, Row
 from mlflow_rank.encoders.block_moments import BlockFile
@@ -43,9 +43,9 @@ def run(folder: Path, *, quick: bool) -> list[Row]:
 
     times = interleaved(
         {
-            "one": lambda: hear("one", 1, blocks),
-            "two": lambda: hear("two", 2, blocks),
-            "start": lambda: hear("start", 2, next_to_nothing),
+            "one": whole(lambda: hear("one", 1, blocks)),
+            "two": whole(lambda: hear("two", 2, blocks)),
+            "start": whole(lambda: hear("start", 2, next_to_nothing)),
         },
         rounds=1 if quick else 2,
         warm_up=False,

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mlflow_rank.encoders.block_moments import BlockMoments, Place
 from mlflow_rank.encoders.device_moments import DeviceMoments
+from mlflow_rank.encoders.freed_memory import WORTH_IT, give_back
 from mlflow_rank.encoders.interface import Encoder, Layer
 from mlflow_rank.encoders.interruption import finishing_first
 from mlflow_rank.errors import MeasurementError
@@ -65,8 +66,11 @@ class Extraction:
         Raises:
             MeasurementError: the encoder returns NaN or infinity; names the layer and the utterance.
         """
+        frame_bytes: float = WORTH_IT  # an earlier block may have left that much
         for batch in self._batches(utterances, after):
-            self._encode(batch)
+            if self.encoder.device == "cpu":
+                give_back(frame_bytes)
+            frame_bytes = self._encode(batch)
             for utterance, _, _ in batch:
                 after(utterance)
 
@@ -112,7 +116,8 @@ class Extraction:
             raise UnusableAudio(SkipCause.TOO_LONG, detail)
         return audio.samples, audio.content_digest
 
-    def _encode(self, batch: Sequence[tuple[Utterance, NDArray[np.float32], str]]) -> None:
+    def _encode(self, batch: Sequence[tuple[Utterance, NDArray[np.float32], str]]) -> int:
+        """Add the batch, and return how many bytes of frames it gave."""
         import torch
 
         waveforms = torch.from_numpy(np.stack([samples for _, samples, _ in batch]))
@@ -129,6 +134,7 @@ class Extraction:
                 self._digests[utterance.key] = digest
                 self._seconds[utterance.key] = len(samples) / self.encoder.sampling_rate
                 self._speakers[utterance.key] = utterance.speaker
+        return sum(frames.nbytes for frames in per_layer)
 
     def _add(self, position: int, frames: torch.Tensor) -> None:
         import torch

@@ -226,6 +226,9 @@ class _Worker:
 
     def after(self, utterance: Utterance) -> None:
         self.heard.put(utterance.key)
+        self.check()
+
+    def check(self) -> None:
         if self.stop.is_set():
             raise KeyboardInterrupt
 
@@ -240,5 +243,6 @@ def _start_worker(call: EncoderCall, threads: int, heard: SimpleQueue[str | None
 
 def _hear_in_worker(protocol: Protocol, block: Block, cache: BlockCache) -> None:
     (worker,) = _workers
+    worker.check()  # a block may already have been handed out when the others were called off
     # Loaded here, not when the process starts: an error of a task reaches the parent whole, one at the start does not.
     _hear(worker.load(), protocol, block, cache, worker.after)

@@ -46,7 +46,7 @@ def test_ctrl_c_keeps_what_was_heard_and_resume_gives_what_an_uninterrupted_run_
     try:
         wait_for(lambda: count(log) >= HEARD_BEFORE or process.poll() is not None)
         os.killpg(process.pid, signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=300)
     finally:
         process.kill()
 
@@ -98,7 +98,7 @@ def count(log: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came to that"

@@ -105,7 +105,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))
 {command}
 """
     return subprocess.run(
-        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, timeout=300, check=False
     )
 
 
