@@ -22,6 +22,7 @@ from mlflow_rank.encoders.extraction import Extraction, Protocol
 from mlflow_rank.encoders.interface import Encoder
 from mlflow_rank.encoders.interruption import interrupts_only_us
 from mlflow_rank.encoders.load import load_encoder
+from mlflow_rank.encoders.threads import suitable_threads, threads_for
 from mlflow_rank.encoders.torch_encoder import TorchEncoder
 from mlflow_rank.errors import MeasurementError
 from mlflow_rank.speech.blocks import Block
@@ -126,8 +127,9 @@ def hear_blocks(
                 after(utterance.key)
     waiting = [block for block in blocks if not cache.file(block.index).path.exists()]
     if workers <= 1 or len(waiting) <= 1:
-        for block in waiting:
-            _hear(encoder, protocol, block, cache, lambda utterance: after(utterance.key))
+        with suitable_threads(encoder):
+            for block in waiting:
+                _hear(encoder, protocol, block, cache, lambda utterance: after(utterance.key))
     else:
         _hear_in_processes(call, protocol, waiting, cache, min(workers, len(waiting)), after)
     return [cache.file(block.index) for block in blocks]
@@ -219,9 +221,11 @@ class _Worker:
         from threadpoolctl import threadpool_limits
 
         if self.encoder is None:
-            torch.set_num_threads(min(self.threads, torch.get_num_threads()))  # never more than OMP_NUM_THREADS allows
-            threadpool_limits(self.threads)
+            most = min(self.threads, torch.get_num_threads())  # never more than OMP_NUM_THREADS allows
+            torch.set_num_threads(most)
             self.encoder = self.call.load()
+            torch.set_num_threads(threads_for(self.encoder, most))
+            threadpool_limits(threads_for(self.encoder, most))
         return self.encoder
 
     def after(self, utterance: Utterance) -> None:
