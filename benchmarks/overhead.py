@@ -1,9 +1,10 @@
 """What statistics add to the forward pass that they ride on, end to end.
 
-A pass costs, beside the encoder's own time, (a) something for every utterance, (b) something for every block: moments taken, written to its file, and
-(c) something for every layer: its blocks read back and the estimates made. A forward pass of 60 minutes through
-HuBERT-base takes a quarter of an hour on one core, so the three are measured apart, each against the forward pass of
-one utterance in the same round, and the share of a whole run is their sum over its utterances, blocks and layers.
+Beside the encoder's own time a pass costs (a) something for every utterance, (b) something for every block: moments
+taken and written to its file, and (c) something for every layer: its blocks read back and the estimates made. A forward
+pass of 60 minutes through HuBERT-base takes a quarter of an hour on one core, so the three are measured apart, each
+against the forward pass of one utterance in the same round, and the share of a whole run is their sum over its
+utterances, blocks and layers.
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from benchmarks.interleaved import Times, interleaved, whole
 from benchmarks.material import BASE, SMALL, encoder_call, sound
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 SECONDS = 10.0  # of an utterance
 BLOCKS = 10
+IN_FULL = "as above, with as many utterances as frames: 60 min of 10-s utterances are too few for their own rank"
 LEVELS = PRESETS["robust"].levels
 EVERY, FIFTH = Protocol(LEVELS), Protocol(LEVELS, frame_stride=5)
 
@@ -44,66 +45,26 @@ def run(folder: Path, *, quick: bool) -> list[Row]:
     files = _one_block_of_each(encoder, heard, folder)
     times = interleaved(_actions(encoder, heard, files, folder), rounds=2 if quick else 8)
     costs = _Costs(times, len(encoder.layers))
-    how = f"{len(encoder.layers)} layers, frames and utterance means, {SECONDS:g}-s utterances; computed from parts: "
-    hour, ten_minutes = round(3600 / SECONDS), round(600 / SECONDS)
-    return [
-        Row(
-            "statistics, 10 blocks, 60 min",
-            costs.share("every", hour, BLOCKS, "estimates"),
-            "%",
-            Limit("≤", 8),
-            how + costs.parts("every", hour, BLOCKS, "estimates"),
-        ),
-        Row(
-            "statistics, 10 blocks, 10 min",
-            costs.share("every", ten_minutes, BLOCKS, "estimates"),
-            "%",
-            None,
-            "the same parts; blocks and estimates weigh six times as much",
-        ),
-        Row(
-            "statistics, --intervals false, 10 blocks, 60 min",
-            costs.share("every", hour, BLOCKS, "values"),
-            "%",
-            Limit("≤", 5),
-            costs.parts("every", hour, BLOCKS, "values"),
-        ),
-        Row(
-            "statistics, one block, 60 min",
-            costs.share("every", hour, 1, "values of one block"),
-            "%",
-            Limit("≤", 5),
-            costs.parts("every", hour, 1, "values of one block"),
-        ),
-        Row(
-            "statistics, frame stride 5, 10 blocks, 60 min",
-            costs.share("every fifth", hour, BLOCKS, "estimates"),
-            "%",
-            Limit("≤", 2),
-            costs.parts("every fifth", hour, BLOCKS, "estimates"),
-        ),
-        Row(
-            "statistics, frame stride 5, one block, 60 min",
-            costs.share("every fifth", hour, 1, "values of one block"),
-            "%",
-            Limit("≤", 2),
-            costs.parts("every fifth", hour, 1, "values of one block"),
-        ),
-        Row(
-            "the encoder's own time within a pass against a plain forward pass",
-            times.ratios_aside("every", "forward"),
-            "×",
-            None,
-            "the same utterance before and during the pass: what statistics do to caches and memory is in here",
-        ),
-        Row(
-            "the same with both levels fully estimated, 10 blocks, 60 min",
-            costs.share("every", hour, BLOCKS, "estimates of both levels"),
-            "%",
-            None,
-            "as if there were four utterances per dimension too: 60 min of 10-s utterances are too few for their rank",
-        ),
+    size = f"{len(encoder.layers)} layers, frames and utterance means, {SECONDS:g}-s utterances; computed from parts"
+    cases: list[tuple[str, int, str, int, str, float | None, str]] = [
+        ("10 blocks", 60, "every", BLOCKS, "estimates", 8, size),
+        ("10 blocks", 10, "every", BLOCKS, "estimates", None, "as above"),
+        ("10 blocks, --intervals false", 60, "every", BLOCKS, "values", 5, "as above"),
+        ("one block, no intervals", 60, "every", 1, "values of one block", 5, "as above"),
+        ("10 blocks, frame stride 5", 60, "every fifth", BLOCKS, "estimates", 2, "as above"),
+        ("one block, no intervals, frame stride 5", 60, "every fifth", 1, "values of one block", 2, "as above"),
+        ("10 blocks, both levels estimated in full", 60, "every", BLOCKS, "estimates of both levels", None, IN_FULL),
     ]
+    rows = []
+    for what, minutes, strided, blocks, estimates, limit, how in cases:
+        parts = costs.parts(strided, round(minutes * 60 / SECONDS), blocks, estimates)
+        share = tuple(map(sum, zip(*parts, strict=True)))
+        asked = None if limit is None else Limit("≤", limit)
+        split = "{:.1f} % utterances, {:.1f} % block files, {:.1f} % estimates".format(*map(median, parts))
+        rows.append(Row(f"statistics: {what}, {minutes} min", share, "%", asked, f"{split}; {how}"))
+    within = times.ratios_aside("every", "forward")
+    how = "the same utterance, so what statistics do to caches and memory would show here"
+    return [*rows, Row("the encoder's own time within a pass against a plain forward pass", within, "×", None, how)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +74,8 @@ class _Costs:
     times: Times
     layers: int
 
-    def share(self, strided: str, utterances: int, blocks: int, estimates: str) -> tuple[float, ...]:
-        """Return the statistics of a run in percent of its forward pass."""
-        return tuple(map(sum, zip(*self._parts(strided, utterances, blocks, estimates), strict=True)))
-
-    def parts(self, strided: str, utterances: int, blocks: int, estimates: str) -> str:
-        """Return in words what the share is made of, by medians."""
-        medians = [float(np.median(part)) for part in self._parts(strided, utterances, blocks, estimates)]
-        return "{:.1f} % per utterance (decoding too), {:.1f} % block files, {:.1f} % estimates".format(*medians)
-
-    def _parts(self, strided: str, utterances: int, blocks: int, estimates: str) -> tuple[tuple[float, ...], ...]:
+    def parts(self, strided: str, utterances: int, blocks: int, estimates: str) -> tuple[tuple[float, ...], ...]:
+        """Return what utterances, block files and estimates take of a run, in percent of its forward pass."""
         of = self.times.ratios
         each = [100 * ratio for ratio in of(strided, "forward")]
         # The block was begun, heard one utterance and ended; what its hearing costs is counted with the others'.

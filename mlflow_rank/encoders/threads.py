@@ -1,4 +1,4 @@
-"""How many threads a forward pass takes: all for a large encoder, one for a small one, which would only wait for them."""
+"""How many threads a pass takes: all for a large encoder, one for a small one, which would only wait for them."""
 
 from __future__ import annotations
 
