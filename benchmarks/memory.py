@@ -73,8 +73,9 @@ def _peak(request: Request) -> float:
 
 def measure_here(request: Request) -> dict[str, float]:
     """Measure, and return in bytes what memory held when the encoder was `loaded` and at the `peak` after that."""
+    from mlflow_rank.encoders.block_cache import BlockCache
     from mlflow_rank.encoders.extraction import Protocol
-    from mlflow_rank.encoders.workers import BlockCache, EncoderCall, hear_blocks
+    from mlflow_rank.encoders.workers import EncoderCall, hear_blocks
     from mlflow_rank.evidence.rank_measurement import Heard, rank_measurement
     from mlflow_rank.spectra import PRESETS
     from mlflow_rank.speech.sampling import Sampling, draw

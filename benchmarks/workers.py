@@ -11,9 +11,10 @@ import numpy as np
 from benchmarks.interleaved import interleaved, whole
 from benchmarks.material import BASE, SMALL, encoder_call, sound
 from benchmarks.table import Limit, Row
+from mlflow_rank.encoders.block_cache import BlockCache
 from mlflow_rank.encoders.block_moments import BlockFile
 from mlflow_rank.encoders.extraction import Protocol
-from mlflow_rank.encoders.workers import BlockCache, hear_blocks
+from mlflow_rank.encoders.workers import hear_blocks
 from mlflow_rank.spectra import PRESETS, estimate
 from mlflow_rank.speech.blocks import Block
 from mlflow_rank.speech.sampling import Sampling, draw

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol as Interface
 
+from mlflow_rank.encoders.block_cache import BlockCache
 from mlflow_rank.encoders.export import export_encoder
 from mlflow_rank.encoders.extraction import Protocol
 from mlflow_rank.encoders.torch_encoder import TorchEncoder
-from mlflow_rank.encoders.workers import BlockCache, EncoderCall, hear_blocks
+from mlflow_rank.encoders.workers import EncoderCall, hear_blocks
 from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.rank_measurement import Document, Heard, all_skipped, rank_measurement, skipped_in
 from mlflow_rank.registry.flavor import LoggedEncoder, log_encoder

@@ -98,11 +98,13 @@ def measure_command(**options: Any) -> None:
     """
     from mlflow_rank import workflow
     from mlflow_rank.errors import UsageError
+    from mlflow_rank.registry.flavor import check_model_name
     from mlflow_rank.registry.tracking import Destination
     from mlflow_rank.speech.sampling import Sampling
 
     if options["register"] and not options["use_mlflow"]:
         raise UsageError("--register needs MLflow", got="--no-mlflow", remedy="leave out one of the two")
+    check_model_name(options["register"])
     _check_places(options["json_to"], options["output"])
     request = workflow.MeasureRequest(
         model=options["model"],

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mlflow_rank.encoders.block_moments import BlockMoments, Place
 from mlflow_rank.encoders.device_moments import DeviceMoments
-from mlflow_rank.encoders.freed_memory import WORTH_IT, give_back
+from mlflow_rank.encoders.freed_memory import give_back
 from mlflow_rank.encoders.interface import Encoder, Layer
 from mlflow_rank.encoders.interruption import finishing_first
 from mlflow_rank.errors import MeasurementError
@@ -66,7 +66,7 @@ class Extraction:
         Raises:
             MeasurementError: the encoder returns NaN or infinity; names the layer and the utterance.
         """
-        frame_bytes: float = WORTH_IT  # an earlier block may have left that much
+        frame_bytes = 0
         for batch in self._batches(utterances, after):
             if self.encoder.device == "cpu":
                 give_back(frame_bytes)

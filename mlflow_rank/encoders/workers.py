@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import multiprocessing
 import os
-import shutil
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -14,11 +11,12 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Event
-from pathlib import Path
 from threading import Thread
 
-from mlflow_rank.encoders.block_moments import BlockFile, cannot_write
+from mlflow_rank.encoders.block_cache import BlockCache
+from mlflow_rank.encoders.block_moments import BlockFile
 from mlflow_rank.encoders.extraction import Extraction, Protocol
+from mlflow_rank.encoders.freed_memory import WORTH_IT, give_back
 from mlflow_rank.encoders.interface import Encoder
 from mlflow_rank.encoders.interruption import interrupts_only_us
 from mlflow_rank.encoders.load import load_encoder
@@ -27,8 +25,6 @@ from mlflow_rank.encoders.torch_encoder import TorchEncoder
 from mlflow_rank.errors import MeasurementError
 from mlflow_rank.speech.blocks import Block
 from mlflow_rank.speech.utterance import Utterance
-
-FORMAT = 1  # raise it when what a block file holds changes meaning
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,55 +41,6 @@ class EncoderCall:
     def load(self) -> TorchEncoder:
         """Return the encoder."""
         return load_encoder(**asdict(self))
-
-
-class BlockCache:
-    """Where the finished blocks of one measurement lie; a different measurement has a different place."""
-
-    def __init__(self, root: Path, encoder: Encoder, protocol: Protocol, blocks: Sequence[Block]) -> None:
-        identity = {
-            "format": FORMAT,
-            "encoder": encoder.digest,
-            "layers": [layer.name for layer in encoder.layers],
-            "dtype": encoder.describe().get("dtype"),
-            "protocol": asdict(protocol),
-            "blocks": [[[each.key, str(each.source), each.start, each.end] for each in b.utterances] for b in blocks],
-        }
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        self.directory = root / "blocks" / digest[:24]
-        dims = [layer.dim for layer in encoder.layers]
-        self._bytes_each = sum(8 * dim * (dim + 1) // 2 for dim in dims) * len(protocol.levels)
-
-    def file(self, index: int) -> BlockFile:
-        """Return the file of a finished block."""
-        return BlockFile(self.directory / f"block_{index:04d}.npz")
-
-    def partial(self, index: int) -> BlockFile:
-        """Return the file of a block that was interrupted."""
-        return BlockFile(self.directory / f"block_{index:04d}.partial.npz")
-
-    def prepare(self, blocks: int, *, resume: bool) -> None:
-        """Make the directory, empty unless an earlier run is to go on.
-
-        Raises:
-            MeasurementError: there is no space for all blocks.
-        """
-        try:
-            if not resume:
-                shutil.rmtree(self.directory, ignore_errors=True)
-            self.directory.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(self.directory).free
-        except OSError as error:
-            raise cannot_write(self.directory, error) from error
-        needed = self._bytes_each * blocks
-        if free < needed:
-            raise cannot_write(
-                self.directory, OSError(f"{free / 1e6:.0f} MB free, {needed / 1e6:.0f} MB needed for {blocks} blocks")
-            )
-
-    def remove(self) -> None:
-        """Forget the blocks: their measurement is done."""
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def hear_blocks(
@@ -145,6 +92,7 @@ def _hear(
     for utterance in block.utterances:
         if utterance.key in done:
             after(utterance)
+    give_back(WORTH_IT)  # the moments of the block before
     extraction = Extraction(encoder, protocol)
     try:
         extraction.hear([each for each in block.utterances if each.key not in done], after=after)

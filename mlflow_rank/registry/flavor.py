@@ -95,10 +95,19 @@ def _check(encoder_directory: Path, *names: str | None) -> None:
             expected="a directory written by export_encoder, with encoder.json",
         )
     for name in names:
-        if name is not None and not _NAME.fullmatch(name):
-            raise UsageError(
-                "MLflow cannot keep a model under this name", got=repr(name), expected="no / : . % @ or quotes"
-            )
+        check_model_name(name)
+
+
+def check_model_name(name: str | None) -> None:
+    """Refuse a name that MLflow cannot keep a model under; None is no name and fine.
+
+    Raises:
+        UsageError: the name holds a sign that MLflow refuses.
+    """
+    if name is not None and not _NAME.fullmatch(name):
+        raise UsageError(
+            "MLflow cannot keep a model under this name", got=repr(name), expected="no / : . % @ or quotes"
+        )
 
 
 def _log(client: MlflowClient, directory: Path, document: Document, run: RecordedRun, name: str) -> LoggedModel:

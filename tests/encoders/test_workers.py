@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from mlflow_rank.encoders.block_cache import BlockCache
 from mlflow_rank.encoders.block_moments import BlockFile
 from mlflow_rank.encoders.extraction import Protocol
-from mlflow_rank.encoders.workers import BlockCache, EncoderCall, hear_blocks
+from mlflow_rank.encoders.workers import EncoderCall, hear_blocks
 from mlflow_rank.errors import MeasurementError
 from mlflow_rank.speech.sampling import Sample, Sampling, draw
 from mlflow_rank.speech.sources import open_corpus
