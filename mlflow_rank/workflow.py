@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from mlflow_rank.speech.sources import open_corpus
 from mlflow_rank.speech.starter.corpus import ABOUT, SET_NAMES, cache_directory, starter_corpus
 
 STARTER = "starter"
+MOST_WORKERS, MINUTES_PER_WORKER = 4, 20  # each worker holds an encoder in memory of its own
 DEFAULT_OUTPUT = Path("mlflow_rank_results")  # written to only where there is nowhere else to keep results
 
 
@@ -70,7 +72,7 @@ class MeasureRequest:
     device: str = "auto"
     dtype: str = "float32"
     trust_remote_code: bool = False
-    workers: int = 1
+    workers: int | None = 1  # None: as many as pay
     control: bool = False
     intervals: bool = True
     max_skipped: float = DEFAULT_MAX_SKIPPED
@@ -156,7 +158,7 @@ def _measured(
         protocol,
         sample.blocks,
         cache,
-        workers=request.workers,
+        workers=request.workers or _worthwhile_workers(encoder, sample),
         after=lambda key: progress.advance(seconds[key]),
     )
     heard = Heard.of(files)
@@ -179,6 +181,13 @@ def _measured(
         after_layer=lambda: progress.advance(1),
     )
     return document, cache
+
+
+def _worthwhile_workers(encoder: TorchEncoder, sample: Sample) -> int:
+    """Return how many processes pay: starting one takes about as long as a small encoder needs for 20 minutes."""
+    if encoder.device == "cuda":
+        return 1
+    return max(1, min(os.cpu_count() or 1, MOST_WORKERS, int(sample.seconds / 60 / MINUTES_PER_WORKER)))
 
 
 def audio_source(audio: str, cache: Path | None, progress: Progress) -> str | Path:

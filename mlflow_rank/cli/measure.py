@@ -62,7 +62,12 @@ SWITCH: dict[str, Any] = {"is_flag": False, "flag_value": True, "type": click.BO
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--dtype", default="float32", show_default=True, help="float32, or bfloat16 (recorded).")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that listen.")
+@click.option(
+    "--workers",
+    default="auto",
+    show_default=True,
+    help="Processes that listen. auto: one for each 20 minutes of audio, at most the cores and 4; one on a GPU.",
+)
 @click.option("--max-skipped", type=float, default=0.05, show_default=True, help="Share of bad audio to put up with.")
 @click.option("--trust-remote-code", is_flag=True, help="Run code that comes with a Hugging Face checkpoint.")
 @click.option(
@@ -124,7 +129,7 @@ def measure_command(**options: Any) -> None:
         device=options["device"],
         dtype=options["dtype"],
         trust_remote_code=options["trust_remote_code"],
-        workers=options["workers"],
+        workers=_workers(options["workers"]),
         control=options["control"],
         intervals=options["intervals"],
         max_skipped=options["max_skipped"],
@@ -169,6 +174,17 @@ def show(measurement: Any, json_to: Path | None) -> None:
         json_to.write_text(as_json(measurement.document), encoding="utf-8")
         _say(f"written to {json_to}")
     print_table(measurement.document, control=measurement.control)
+
+
+def _workers(text: str) -> int | None:
+    """Return how many processes are asked for, None for auto."""
+    from mlflow_rank.errors import UsageError
+
+    if text == "auto":
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError("bad number of processes", got=f"--workers {text}", expected="auto, or a number from 1")
+    return int(text)
 
 
 def _check_places(json_to: Path | None, output: Path | None) -> None:

@@ -180,7 +180,7 @@ def _cells(
 ) -> list[str | Text]:
     from rich.text import Text
 
-    per_dim = f"{rank.n / rank.dim:.3g}" if rank.dim else "?"
+    per_dim = _rows_per_dimension(rank.n, rank.dim)
     if isinstance(rank, UnknownRank):
         first = first_with.setdefault(rank.cause, rank.layer)
         why = rank.cause if first == rank.layer else f"as layer {first}"
@@ -189,6 +189,12 @@ def _cells(
     status = Text(rank.status, style="green" if rank.status == "ok" else "yellow")
     drawn = bar(rank.value / rank.dim, glyphs, tick=None if control is None else control / rank.dim, cells=cells)
     return [f"{rank.value:.1f}", low_high, per_dim, status, Text(drawn, style="blue")]
+
+
+def _rows_per_dimension(n: int, dim: int) -> str:
+    if not dim:
+        return "?"
+    return f"{n / dim:,.0f}" if n >= 100 * dim else f"{n / dim:.3g}"  # three digits, and never a power of ten
 
 
 def _print(console: Console, table: Group, stream: TextIO) -> None:
