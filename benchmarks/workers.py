@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -36,9 +37,10 @@ def run(folder: Path, *, quick: bool) -> list[Row]:
     blocks = draw(corpus.utterances, Sampling()).blocks
     next_to_nothing = draw(sound(folder, utterances=2, seconds=0.1).utterances, Sampling(blocks=2)).blocks
     files: dict[str, list[BlockFile]] = {}
+    place = count()  # a cache is claimed by the first that uses it
 
     def hear(name: str, workers: int, blocks: Sequence[Block]) -> None:
-        cache = BlockCache(folder / f"workers_{name}", encoder, PROTOCOL, blocks)
+        cache = BlockCache(folder / f"workers_{next(place)}", encoder, PROTOCOL, blocks)
         cache.prepare(len(blocks), resume=False)
         files[name] = hear_blocks(call, encoder, PROTOCOL, blocks, cache, workers=workers)
 

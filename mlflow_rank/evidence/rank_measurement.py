@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from threadpoolctl import threadpool_limits
+
 from mlflow_rank.encoders.block_moments import BlockFile, BlockMoments
 from mlflow_rank.encoders.extraction import Protocol
 from mlflow_rank.encoders.interface import Encoder
@@ -16,6 +18,7 @@ from mlflow_rank.speech.sampling import Sample
 from mlflow_rank.speech.utterance import SkipCause, Skipped
 
 KIND = "RankMeasurement"
+WORTH_THREADS = 512  # dimensions; below, threads of an eigendecomposition wait longer for each other than they work
 LEFT_OUT = {"too_short": "too_short", "too_long": "too_long", "budget": "over_budget"}  # as the document says it
 Document = dict[str, object]
 
@@ -82,10 +85,11 @@ def rank_measurement(
         )
     rows: list[Mapping[str, object]] = []
     for position, layer in enumerate(encoder.layers):
-        for level in protocol.levels:
-            blocks = [file.read_packed((position, level)) for file in heard.files]
-            estimates = estimate(blocks, level=level, intervals=intervals, metrics=_metrics(preset, level))
-            rows += [_row(layer.index, layer.name, _with_minutes(each, heard), heard) for each in estimates]
+        with threadpool_limits(1 if layer.dim < WORTH_THREADS else None):
+            for level in protocol.levels:
+                blocks = [file.read_packed((position, level)) for file in heard.files]
+                estimates = estimate(blocks, level=level, intervals=intervals, metrics=_metrics(preset, level))
+                rows += [_row(layer.index, layer.name, _with_minutes(each, heard), heard) for each in estimates]
         after_layer()
     described = sample.describe()
     return {
