@@ -38,7 +38,7 @@ def test_the_table_goes_to_stdout_and_the_talk_to_stderr(measure: Measure, recor
     result = measure("--audio", recordings)
 
     assert result.exit_code == 0
-    assert "frames, D = 8" in result.stdout
+    assert "frames, centred, D = 8" in result.stdout
     assert "utterance means" in result.stdout
     assert "loading module:listeners:plain" in result.stderr
     assert "loading" not in result.stdout
@@ -62,7 +62,7 @@ def test_with_json_to_a_file_the_table_stays(measure: Measure, recordings: Path)
     result = measure("--audio", recordings, "--json", "ranks.json")
 
     assert strict(Path("ranks.json").read_text())["kind"] == "RankMeasurement"
-    assert "frames, D = 8" in result.stdout
+    assert "frames, centred, D = 8" in result.stdout
     assert "written to ranks.json" in result.stderr
 
 
@@ -302,7 +302,7 @@ def test_without_mlflow_s_server_the_results_are_kept_and_it_ends_with_3(
     assert Path("mlflow_rank_results/skipped.jsonl").exists()
     assert strict(Path("mlflow_rank_results/measurement.json").read_text())["kind"] == "RankMeasurement"
     assert Path("mlflow_rank_results/rank_by_layer.svg").exists()
-    assert "frames, D = 8" in result.stdout
+    assert "frames, centred, D = 8" in result.stdout
 
 
 # what it takes
@@ -326,7 +326,7 @@ def test_none_leaves_an_option_out(measure: Measure, recordings: Path, absent: s
 
     assert result.exit_code == 0, result.output
     assert not Path("none").exists()
-    assert "frames, D = 8" in result.stdout
+    assert "frames, centred, D = 8" in result.stdout
 
 
 @pytest.mark.parametrize(("words", "switched"), [((), False), (("--control",), True), (("--control", "false"), False)])
