@@ -40,6 +40,8 @@ def test_ctrl_c_keeps_what_was_heard_and_resume_gives_what_an_uninterrupted_run_
         | {"LISTENER_SECONDS": str(SECONDS_EACH)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # a job started in the background ignores SIGINT, and so would all that it starts: here Ctrl-C must arrive
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         text=True,
         start_new_session=True,  # a process group, to which a terminal's Ctrl-C goes as a whole
     )
