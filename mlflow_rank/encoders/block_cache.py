@@ -18,7 +18,7 @@ from mlflow_rank.encoders.interface import Encoder
 from mlflow_rank.speech.blocks import Block
 from mlflow_rank.speech.utterance import Utterance
 
-FORMAT = 1  # raise it when what a block file holds changes meaning
+FORMAT = 2  # raise it when what a block file holds changes meaning
 
 
 class BlockCache:

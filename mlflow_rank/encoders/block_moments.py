@@ -1,4 +1,4 @@
-"""What one block leaves: moments of every layer and level, and which utterances they hold. Mergeable, and a file."""
+"""What one block leaves: the state of every layer and level, and which utterances it holds. Mergeable, and a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mlflow_rank.errors import MeasurementError
-from mlflow_rank.spectra import Moments, PackedMoments, merge
+from mlflow_rank.spectra import Moments, PackedMoments, State, merge_states, moments_of, state_from_arrays
 from mlflow_rank.speech.utterance import SkipCause, Skipped
 
 Place = tuple[int, str]  # position of the layer among those measured, and the level
@@ -20,9 +20,9 @@ Place = tuple[int, str]  # position of the layer among those measured, and the l
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockMoments:
-    """Moments by (layer position, level), with digest, length in seconds and speaker of each utterance, by key."""
+    """States by (layer position, level), with digest, length in seconds and speaker of each utterance, by key."""
 
-    moments: Mapping[Place, Moments]
+    states: Mapping[Place, State]
     content_digests: Mapping[str, str]
     seconds: Mapping[str, float]
     speakers: Mapping[str, str | None]
@@ -33,10 +33,14 @@ class BlockMoments:
         """The utterances that are done with, used or skipped."""
         return frozenset(self.content_digests) | {skipped.key for skipped in self.skipped}
 
+    def moments(self, place: Place) -> Moments:
+        """Return the moments of one layer and level."""
+        return moments_of(self.states[place])
+
     def merge(self, other: BlockMoments) -> BlockMoments:
         """Return both together; they share no utterance."""
         return BlockMoments(
-            moments={place: merge(moments, other.moments[place]) for place, moments in self.moments.items()},
+            states={place: merge_states(state, other.states[place]) for place, state in self.states.items()},
             content_digests={**self.content_digests, **other.content_digests},
             seconds={**self.seconds, **other.seconds},
             speakers={**self.speakers, **other.speakers},
@@ -58,8 +62,8 @@ class BlockFile:
         """
         arrays = {
             f"{position}/{level}/{name}": array
-            for (position, level), moments in block.moments.items()
-            for name, array in moments.to_arrays().items()
+            for (position, level), state in block.states.items()
+            for name, array in state.to_arrays().items()
         }
         listed = {
             "content_digests": dict(block.content_digests),
@@ -81,8 +85,8 @@ class BlockFile:
         with np.load(self.path, allow_pickle=False) as stored:
             listed = json.loads(str(stored["listed"]))
             places = {(int(name.split("/")[0]), name.split("/")[1]) for name in stored.files if "/" in name}
-            moments = {place: Moments.from_arrays(_arrays(stored, place)) for place in places}
-        return _with(moments, listed)
+            states = {place: state_from_arrays(_arrays(stored, place)) for place in places}
+        return _with(states, listed)
 
     def read_listing(self) -> BlockMoments:
         """Return the block without its moments."""
@@ -93,16 +97,19 @@ class BlockFile:
         """Return the moments of one layer and level, packed; nothing else is read."""
         with np.load(self.path, allow_pickle=False) as stored:
             arrays = _arrays(stored, place)
+        if "rows" in arrays:
+            return PackedMoments.of(moments_of(state_from_arrays(arrays)))
         return PackedMoments(int(arrays["count"]), arrays["mean"], arrays["triangle"])
 
 
-def _arrays(stored: Mapping[str, np.ndarray], place: Place) -> dict[str, np.ndarray]:
-    return {name: stored[f"{place[0]}/{place[1]}/{name}"] for name in ("count", "mean", "triangle")}
+def _arrays(stored: np.lib.npyio.NpzFile, place: Place) -> dict[str, np.ndarray]:
+    prefix = f"{place[0]}/{place[1]}/"
+    return {name.removeprefix(prefix): stored[name] for name in stored.files if name.startswith(prefix)}
 
 
-def _with(moments: Mapping[Place, Moments], listed: Mapping[str, Any]) -> BlockMoments:
+def _with(states: Mapping[Place, State], listed: Mapping[str, Any]) -> BlockMoments:
     skipped = tuple(Skipped(key, SkipCause(cause), detail) for key, cause, detail in listed["skipped"])
-    return BlockMoments(moments, listed["content_digests"], listed["seconds"], listed["speakers"], skipped)
+    return BlockMoments(states, listed["content_digests"], listed["seconds"], listed["speakers"], skipped)
 
 
 def cannot_write(directory: Path, error: OSError) -> MeasurementError:

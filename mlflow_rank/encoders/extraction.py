@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mlflow_rank.encoders.block_moments import BlockMoments, Place
 from mlflow_rank.encoders.device_moments import DeviceMoments
-from mlflow_rank.encoders.freed_memory import give_back
+from mlflow_rank.encoders.freed_memory import MOST_KEPT, WORTH_GIVING_BACK, give_back_memory
 from mlflow_rank.encoders.interface import Encoder, Layer
 from mlflow_rank.encoders.interruption import finishing_first
 from mlflow_rank.errors import MeasurementError
@@ -66,18 +66,19 @@ class Extraction:
         Raises:
             MeasurementError: the encoder returns NaN or infinity; names the layer and the utterance.
         """
-        frame_bytes = 0
+        freed: list[int] = []  # bytes of frames of each utterance since memory was given back
         for batch in self._batches(utterances, after):
-            if self.encoder.device == "cpu":
-                give_back(frame_bytes)
-            frame_bytes = self._encode(batch)
+            if self.encoder.device == "cpu" and (sum(freed) >= WORTH_GIVING_BACK or len(freed) == MOST_KEPT):
+                give_back_memory()
+                freed.clear()
+            freed.append(self._encode(batch))
             for utterance, _, _ in batch:
                 after(utterance)
 
     def so_far(self) -> BlockMoments:
         """Return the moments of everything heard until now."""
         return BlockMoments(
-            moments={place: accumulator.moments() for place, accumulator in self._accumulators.items()},
+            states={place: accumulator.state() for place, accumulator in self._accumulators.items()},
             content_digests=dict(self._digests),
             seconds=dict(self._seconds),
             speakers=dict(self._speakers),
@@ -122,30 +123,29 @@ class Extraction:
 
         waveforms = torch.from_numpy(np.stack([samples for _, samples, _ in batch]))
         per_layer = self.encoder.encode(waveforms)
-        # Checked before anything is added, so that a NaN never leaves half an utterance.
-        for layer, frames in zip(self.encoder.layers, per_layer, strict=True):
-            if not torch.isfinite(frames.sum()):
+        sums = [frames.sum(1, dtype=torch.float64) for frames in per_layer]
+        # A NaN shows in the sum. Checked before anything is added, so that it never leaves half an utterance.
+        for layer, frames, total in zip(self.encoder.layers, per_layer, sums, strict=True):
+            if not torch.isfinite(total).all():
                 raise _not_finite(layer, frames, [utterance for utterance, _, _ in batch])
         with finishing_first():
-            for position, frames in enumerate(per_layer):
+            for position, (frames, total) in enumerate(zip(per_layer, sums, strict=True)):
                 for row in range(len(batch)):
-                    self._add(position, frames[row])
+                    self._add(position, frames[row], total[row])
             for utterance, samples, digest in batch:
                 self._digests[utterance.key] = digest
                 self._seconds[utterance.key] = len(samples) / self.encoder.sampling_rate
                 self._speakers[utterance.key] = utterance.speaker
         return sum(frames.nbytes for frames in per_layer)
 
-    def _add(self, position: int, frames: torch.Tensor) -> None:
-        import torch
-
+    def _add(self, position: int, frames: torch.Tensor, total: torch.Tensor) -> None:
+        """Add the frames (N, D) of one utterance and layer, whose sum (D,) is `total`, at every level."""
         for level in self.protocol.levels:
             accumulator = self._accumulators[position, level]
             if level == "frame":
                 rows = frames[:: self.protocol.frame_stride]
             else:
-                pooled = frames.sum(0, dtype=torch.float64)
-                rows = (pooled / len(frames) if level == "utterance" else pooled)[None]
+                rows = (total / len(frames) if level == "utterance" else total)[None]
             if isinstance(accumulator, DeviceMoments):
                 accumulator.update(rows)
             else:

@@ -16,7 +16,7 @@ from threading import Thread
 from mlflow_rank.encoders.block_cache import BlockCache
 from mlflow_rank.encoders.block_moments import BlockFile
 from mlflow_rank.encoders.extraction import Extraction, Protocol
-from mlflow_rank.encoders.freed_memory import WORTH_IT, give_back
+from mlflow_rank.encoders.freed_memory import give_back_memory
 from mlflow_rank.encoders.interface import Encoder
 from mlflow_rank.encoders.interruption import interrupts_only_us
 from mlflow_rank.encoders.load import load_encoder
@@ -92,7 +92,7 @@ def _hear(
     for utterance in block.utterances:
         if utterance.key in done:
             after(utterance)
-    give_back(WORTH_IT)  # the moments of the block before
+    give_back_memory()  # the moments of the block before
     extraction = Extraction(encoder, protocol)
     try:
         extraction.hear([each for each in block.utterances if each.key not in done], after=after)

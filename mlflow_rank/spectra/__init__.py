@@ -8,6 +8,7 @@ Arithmetic only: numpy and scipy, no labels, no audio, no registry. The way thro
 from mlflow_rank.spectra.accumulator import MomentsAccumulator
 from mlflow_rank.spectra.convention import PRESETS, Convention, Preset, Sampling, ensure_comparable
 from mlflow_rank.spectra.estimate import RankEstimate, estimate
+from mlflow_rank.spectra.few_rows import FewRows, State, merge_states, moments_of, state_from_arrays
 from mlflow_rank.spectra.level import LEVELS
 from mlflow_rank.spectra.metrics import METRICS, Metric
 from mlflow_rank.spectra.moments import Moments, merge, merge_all
@@ -19,6 +20,7 @@ __all__ = [
     "METRICS",
     "PRESETS",
     "Convention",
+    "FewRows",
     "Metric",
     "Moments",
     "MomentsAccumulator",
@@ -27,8 +29,12 @@ __all__ = [
     "RankEstimate",
     "Sampling",
     "Spectrum",
+    "State",
     "ensure_comparable",
     "estimate",
     "merge",
     "merge_all",
+    "merge_states",
+    "moments_of",
+    "state_from_arrays",
 ]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import blas
 
 from mlflow_rank.errors import MeasurementError, UsageError
+from mlflow_rank.spectra.few_rows import FewRows, State, most_rows
 from mlflow_rank.spectra.moments import Moments
 from mlflow_rank.spectra.triangle import mirror
 
@@ -51,7 +52,9 @@ class MomentsAccumulator:
         if dim < 1:
             raise UsageError("rows need at least one dimension", got=str(dim), expected="dim ≥ 1")
         self.dim = dim
-        self._pending: list[NDArray[np.floating]] = []  # rows not yet in the sums, in the precision they came in
+        # Rows not yet in the sums, in the precision they came in; one piece of memory, as many small ones between the
+        # large ones of a forward pass would keep the C library from giving memory back.
+        self._pending: NDArray[np.floating] | None = None
         self._pending_rows = 0
         self._summed_rows = 0
         self._shift = np.zeros(dim)
@@ -77,13 +80,12 @@ class MomentsAccumulator:
                 expected=f"float32 or float64 of shape (N, {self.dim})",
             )
         _check_finite(rows)
-        enough = GATHER_ROWS if self._squares is not None else max(self.dim // 2, GATHER_ROWS)
+        enough = GATHER_ROWS if self._squares is not None else most_rows(self.dim) + 1
         if self._pending_rows + len(rows) < enough:
-            self._pending.append(rows.copy())
-            self._pending_rows += len(rows)
+            self._keep(rows)
         else:
-            self._absorb([*self._pending, rows])
-            self._pending, self._pending_rows = [], 0
+            self._absorb([self._kept(), rows])
+            self._pending_rows = 0
 
     def moments(self) -> Moments:
         """Return the moments of all rows so far; more may follow.
@@ -91,7 +93,7 @@ class MomentsAccumulator:
         Raises:
             MeasurementError: squares of the rows do not fit into float64.
         """
-        pending = Moments.of(np.concatenate(self._pending)) if self._pending_rows else Moments.zero(self.dim)
+        pending = self._few_rows().moments()
         if self._squares is None:
             return pending
         scatter = mirror(self._squares)
@@ -99,9 +101,30 @@ class MomentsAccumulator:
         scatter -= np.outer(offset, offset)
         return Moments(self._summed_rows, self._shift + self._sum / self._summed_rows, scatter) + pending
 
+    def state(self) -> State:
+        """Return what stands for all rows so far: the rows themselves while they are few, else their moments."""
+        return self._few_rows() if self._squares is None else self.moments()
+
+    def _few_rows(self) -> FewRows:
+        return FewRows(self._kept().copy())
+
+    def _kept(self) -> NDArray[np.floating]:
+        return np.empty((0, self.dim)) if self._pending is None else self._pending[: self._pending_rows]
+
+    def _keep(self, rows: NDArray[np.floating]) -> None:
+        """Put `rows` aside; there are never more than the place made for them."""
+        if self._pending is None:
+            place = most_rows(self.dim) if self._squares is None else GATHER_ROWS
+            self._pending = np.empty((place, self.dim), dtype=rows.dtype)
+        elif self._pending.dtype != rows.dtype:
+            self._pending = self._pending.astype(np.float64)
+        self._pending[self._pending_rows : self._pending_rows + len(rows)] = rows
+        self._pending_rows += len(rows)
+
     def _absorb(self, pieces: list[NDArray[np.floating]]) -> None:
         """Add all rows of `pieces` to the sums, through the scratch chunk."""
         if self._squares is None:
+            self._pending = None  # from now on at most GATHER_ROWS are kept
             self._shift = np.concatenate([piece[:CHUNK_ROWS] for piece in pieces]).mean(axis=0, dtype=np.float64)
             self._squares = np.zeros((self.dim, self.dim), order="F")
         chunk, filled = _scratch.chunk(self.dim), 0

@@ -43,8 +43,12 @@ class Sample:
             raise UsageError("there are no blocks to estimate from", expected="at least one, which may be empty")
         filled = tuple(block for block in blocks if block.count)
         count = sum(block.count for block in filled)
+        halves: tuple[Moments, ...] = ()
+        if compare and len(filled) > 1:
+            sides = balanced_halves([block.count for block in filled])
+            halves = tuple(merge_all(unpacked(filled[index]) for index in side) for side in sides)
         if total is None:
-            total = merge_all(unpacked(block) for block in filled or blocks[:1])
+            total = merge_all(halves or (unpacked(block) for block in filled or blocks[:1]))
         elif (total.dim, total.count) != (blocks[0].dim, count):
             raise UsageError(
                 "the total is not that of the blocks",
@@ -56,8 +60,6 @@ class Sample:
         n_effective = effective_size(filled, total)
         if not compare:
             return cls(filled, total, (), n_effective, "neither interval nor correction was asked for")
-        sides = balanced_halves([block.count for block in filled])
-        halves = tuple(merge_all(unpacked(filled[index]) for index in side) for side in sides)
         return cls(filled, total, halves, n_effective, None)
 
     @property

@@ -9,7 +9,7 @@ import pytest
 
 from mlflow_rank.encoders.block_moments import BlockFile, BlockMoments
 from mlflow_rank.errors import MeasurementError
-from mlflow_rank.spectra import Moments
+from mlflow_rank.spectra import FewRows, Moments
 from mlflow_rank.speech.utterance import SkipCause, Skipped
 
 DIM = 4
@@ -18,10 +18,10 @@ DIM = 4
 def block(*names: str, seed: int = 0) -> BlockMoments:
     rng = np.random.default_rng(seed)
     return BlockMoments(
-        moments={
-            (layer, level): Moments.of(rng.normal(size=(10, DIM)))
+        states={
+            (layer, level): state(rng.normal(size=(rows, DIM)))
             for layer in range(12)
-            for level in ("frame", "utterance_sum")
+            for level, state, rows in (("frame", Moments.of, 10), ("utterance_sum", FewRows, 2))
         },
         content_digests={name: f"sha256:{name}" for name in names},
         seconds=dict.fromkeys(names, 0.1),  # a tenth has no exact float: it must come back as it was
@@ -43,23 +43,24 @@ def test_a_block_comes_back_from_its_file_bit_by_bit(tmp_path: Path) -> None:
         written.skipped,
     )
     assert read.keys == {"a/é.wav#0.5-1.0", "b.wav", "a/é.wav#0.5-1.0-bad"}
-    assert set(read.moments) == set(written.moments)
-    for place, moments in written.moments.items():
-        assert read.moments[place].count == moments.count
-        np.testing.assert_array_equal(read.moments[place].mean, moments.mean)
-        np.testing.assert_array_equal(read.moments[place].scatter, moments.scatter)
+    assert set(read.states) == set(written.states)
+    for place, state in written.states.items():
+        assert type(read.states[place]) is type(state)
+        assert read.moments(place).count == written.moments(place).count
+        np.testing.assert_array_equal(read.moments(place).mean, written.moments(place).mean)
+        np.testing.assert_array_equal(read.moments(place).scatter, written.moments(place).scatter)
 
 
 def test_one_layer_and_level_can_be_read_without_the_others(tmp_path: Path) -> None:
     written, file = block("a.wav"), BlockFile(tmp_path / "block_0000.npz")
     file.write(written)
 
-    packed = file.read_packed((11, "utterance_sum"))
+    for place in ((11, "frame"), (11, "utterance_sum")):
+        packed, expected = file.read_packed(place), written.moments(place)
 
-    expected = written.moments[11, "utterance_sum"]
-    assert packed.count == expected.count
-    np.testing.assert_array_equal(packed.mean, expected.mean)
-    np.testing.assert_array_equal(packed.unpack().scatter, expected.scatter)
+        assert packed.count == expected.count
+        np.testing.assert_array_equal(packed.mean, expected.mean)
+        np.testing.assert_array_equal(packed.unpack().scatter, expected.scatter)
     assert file.read_listing().keys == written.keys
 
 
@@ -70,7 +71,7 @@ def test_merged_blocks_hold_the_rows_of_both() -> None:
 
     assert merged.keys == one.keys | other.keys
     assert len(merged.skipped) == 2
-    assert merged.moments[0, "frame"].count == 20
+    assert merged.moments((0, "frame")).count == 20
 
 
 def test_nothing_but_the_finished_file_is_left_behind(tmp_path: Path) -> None:

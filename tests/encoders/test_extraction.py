@@ -76,7 +76,7 @@ def test_the_moments_of_a_pass_are_those_of_the_frames_that_transformers_gives(
 ) -> None:
     block = heard(encoder, utterances, frame_stride=stride)
 
-    assert set(block.moments) == {(layer, level) for layer in range(3) for level in LEVELS}
+    assert set(block.states) == {(layer, level) for layer in range(3) for level in LEVELS}
     for position, frames in enumerate(reference):
         expected = {
             "frame": np.concatenate([each[::stride] for each in frames]),
@@ -84,7 +84,7 @@ def test_the_moments_of_a_pass_are_those_of_the_frames_that_transformers_gives(
             "utterance_sum": np.stack([each.sum(0) for each in frames]),
         }
         for level, rows in expected.items():
-            assert_agree(block.moments[position, level], Moments.of(rows))
+            assert_agree(block.moments((position, level)), Moments.of(rows))
 
 
 def test_each_utterance_is_listed_with_its_length_and_speaker(
@@ -116,12 +116,13 @@ def test_on_a_gpu_only_utterances_of_equal_length_share_a_batch_and_the_moments_
 
     assert sorted(stub.shapes) == [(8, 2400), (8, 3200), (8, 4000)]
     assert together.keys == alone.keys
-    for place, moments in alone.moments.items():
-        assert together.moments[place].count == moments.count
+    for place in alone.states:
+        mixed, moments = together.moments(place), alone.moments(place)
+        assert mixed.count == moments.count
         # A batch rounds its products in another order: float32 activations agree to their own precision.
         for mine, theirs in (
-            (together.moments[place].mean, moments.mean),
-            (together.moments[place].scatter, moments.scatter),
+            (mixed.mean, moments.mean),
+            (mixed.scatter, moments.scatter),
         ):
             np.testing.assert_allclose(mine, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
 
@@ -156,7 +157,7 @@ def test_audio_that_cannot_be_used_is_listed_with_its_cause_and_counts_for_nothi
     ]
     assert "too short for one frame" in block.skipped[1].detail
     assert sorted(told) == ["a_silent.wav", "b_good.wav", "c_short.wav"]
-    assert_agree(block.moments[1, "frame"], heard(encoder, utterances[:1]).moments[1, "frame"])
+    assert_agree(block.moments((1, "frame")), heard(encoder, utterances[:1]).moments((1, "frame")))
 
 
 def test_audio_longer_than_the_encoder_hears_is_listed(
@@ -183,7 +184,7 @@ def test_an_encoder_that_returns_nan_is_named_by_layer_and_utterance_and_adds_no
     assert "utterance_02.wav" in str(caught.value.got)
     block = extraction.so_far()
     assert "utterance_02.wav" not in block.content_digests
-    rows = {block.moments[position, "utterance"].count for position in range(3)}
+    rows = {block.moments((position, "utterance")).count for position in range(3)}
     assert rows == {len(block.content_digests)}
 
 
@@ -197,8 +198,9 @@ def test_what_was_heard_so_far_can_be_taken_while_more_follows(
 
     assert len(early.keys) == 5
     merged = early.merge(heard(encoder, utterances[5:]))
-    for place, moments in extraction.so_far().moments.items():
-        assert_agree(merged.moments[place], moments)
+    late = extraction.so_far()
+    for place in late.states:
+        assert_agree(merged.moments(place), late.moments(place))
 
 
 class Recording:

@@ -77,11 +77,12 @@ def assert_equal(files: list[BlockFile], others: list[BlockFile]) -> None:
         mine, theirs = file.read(), other.read()
         assert mine.content_digests == theirs.content_digests
         assert mine.seconds == theirs.seconds
-        for place, moments in theirs.moments.items():
-            assert mine.moments[place].count == moments.count
-            np.testing.assert_allclose(mine.moments[place].mean, moments.mean, rtol=1e-9)
+        for place in theirs.states:
+            ours, moments = mine.moments(place), theirs.moments(place)
+            assert ours.count == moments.count
+            np.testing.assert_allclose(ours.mean, moments.mean, rtol=1e-9)
             bound = 1e-9 * moments.diagonal.max()
-            np.testing.assert_allclose(mine.moments[place].scatter, moments.scatter, rtol=0, atol=bound)
+            np.testing.assert_allclose(ours.scatter, moments.scatter, rtol=0, atol=bound)
 
 
 def test_two_workers_give_what_one_gives(sample: Sample, tmp_path: Path, listeners: Path) -> None:

@@ -74,9 +74,9 @@ def test_few_rows_allocate_no_matrix():
     for row in np.ones((300, 1, 1000), dtype=np.float32):
         accumulator.update(row)
     assert accumulator._squares is None
-    accumulator.update(np.ones((200, 1000), dtype=np.float32))
+    accumulator.update(np.ones((201, 1000), dtype=np.float32))
     assert accumulator._squares is not None
-    assert not accumulator._pending
+    assert not accumulator._pending_rows
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
