@@ -10,7 +10,7 @@ import soundfile
 from scipy.signal import lfilter
 
 from mlflow_rank.encoders.hub import quiet
-from mlflow_rank.encoders.workers import EncoderCall
+from mlflow_rank.encoders.listening import EncoderCall
 from mlflow_rank.speech.corpus import Corpus
 from mlflow_rank.speech.sources import open_corpus
 from mlflow_rank.speech.torchaudio_backend import import_torchaudio

@@ -75,7 +75,7 @@ def measure_here(request: Request) -> dict[str, float]:
     """Measure, and return in bytes what memory held when the encoder was `loaded` and at the `peak` after that."""
     from mlflow_rank.encoders.block_cache import BlockCache
     from mlflow_rank.encoders.extraction import Protocol
-    from mlflow_rank.encoders.workers import EncoderCall, hear_blocks
+    from mlflow_rank.encoders.listening import EncoderCall, Listening, hear
     from mlflow_rank.evidence.rank_measurement import Heard, rank_measurement
     from mlflow_rank.spectra import PRESETS
     from mlflow_rank.speech.sampling import Sampling, draw
@@ -90,8 +90,9 @@ def measure_here(request: Request) -> dict[str, float]:
     sample = draw(corpus.utterances, Sampling(hours=request.hours))
     cache = BlockCache(Path(request.cache), encoder, protocol, sample.blocks)
     cache.prepare(len(sample.blocks), resume=False)
-    files = hear_blocks(call, encoder, protocol, sample.blocks, cache)
-    rank_measurement(encoder, corpus, sample, protocol, Heard.of(files), preset="robust")
+    listening = Listening(call, encoder, protocol, sample.blocks, cache)
+    hear([listening])
+    rank_measurement(encoder, corpus, sample, protocol, Heard.of(listening.files), preset="robust")
     cache.remove()
     return {"loaded": loaded, "peak": _status("VmHWM")}
 

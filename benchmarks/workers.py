@@ -15,7 +15,7 @@ from benchmarks.table import Limit, Row
 from mlflow_rank.encoders.block_cache import BlockCache
 from mlflow_rank.encoders.block_moments import BlockFile
 from mlflow_rank.encoders.extraction import Protocol
-from mlflow_rank.encoders.workers import hear_blocks
+from mlflow_rank.encoders.listening import Listening
 from mlflow_rank.spectra import PRESETS, estimate
 from mlflow_rank.speech.blocks import Block
 from mlflow_rank.speech.sampling import Sampling, draw
@@ -42,7 +42,9 @@ def run(folder: Path, *, quick: bool) -> list[Row]:
     def hear(name: str, workers: int, blocks: Sequence[Block]) -> None:
         cache = BlockCache(folder / f"workers_{next(place)}", encoder, PROTOCOL, blocks)
         cache.prepare(len(blocks), resume=False)
-        files[name] = hear_blocks(call, encoder, PROTOCOL, blocks, cache, workers=workers)
+        listening = Listening(call, encoder, PROTOCOL, blocks, cache)
+        hear([listening], workers=workers)
+        files[name] = listening.files
 
     times = interleaved(
         {

@@ -111,10 +111,24 @@ def measure_command(**options: Any) -> None:
         raise UsageError("--register needs MLflow", got="--no-mlflow", remedy="leave out one of the two")
     check_model_name(options["register"])
     _check_places(options["json_to"], options["output"])
-    request = workflow.MeasureRequest(
+    setting = workflow.Setting(
         model=options["model"],
-        audio=options["audio"],
         layers=options["layers"],
+        channel=options["channel"],
+        device=options["device"],
+        dtype=options["dtype"],
+        trust_remote_code=options["trust_remote_code"],
+        seed=options["seed"],
+        workers=_workers(options["workers"]),
+        control=options["control"],
+        max_skipped=options["max_skipped"],
+        resume=options["resume"],
+        cache=options["cache"],
+        tracking_uri=options["tracking_uri"],
+        output=options["output"] or workflow.DEFAULT_OUTPUT,
+    )
+    request = workflow.RankRequest(
+        audio=options["audio"],
         preset=options["preset"],
         sampling=Sampling(
             hours=options["hours"],
@@ -125,21 +139,10 @@ def measure_command(**options: Any) -> None:
             seed=options["seed"],
             blocks=options["blocks"],
         ),
-        channel=options["channel"],
-        device=options["device"],
-        dtype=options["dtype"],
-        trust_remote_code=options["trust_remote_code"],
-        workers=_workers(options["workers"]),
-        control=options["control"],
         intervals=options["intervals"],
-        max_skipped=options["max_skipped"],
-        resume=options["resume"],
-        cache=options["cache"],
-        tracking_uri=options["tracking_uri"],
-        output=options["output"] or workflow.DEFAULT_OUTPUT,
     )
     with TerminalProgress() as progress:
-        measurement = workflow.measure(request, progress)
+        measurement = workflow.measure(setting, request, progress)
     show(measurement, options["json_to"])
     if options["output"]:
         workflow.write_results(measurement, options["output"])
@@ -151,11 +154,11 @@ def measure_command(**options: Any) -> None:
             measurement,
             Destination(options["tracking_uri"], options["experiment"], options["run_name"]),
             register=options["register"],
-            kept_at=request.output,
+            kept_at=setting.output,
         )
     except BaseException:  # Ctrl-C too: the blocks are gone by now, so --resume would start anew
-        workflow.write_results(measurement, request.output)
-        _say(f"the results are kept at {request.output}")
+        workflow.write_results(measurement, setting.output)
+        _say(f"the results are kept at {setting.output}")
         raise
     _say(f"MLflow run {recorded.run.run_id} (to see it: {recorded.run.where})")
     if recorded.registered:

@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 from mlflow_rank.encoders.block_moments import BlockFile, cannot_write
 from mlflow_rank.encoders.extraction import Protocol
 from mlflow_rank.encoders.interface import Encoder
+from mlflow_rank.encoders.keeping import Keeping
 from mlflow_rank.speech.blocks import Block
 from mlflow_rank.speech.utterance import Utterance
 
@@ -27,13 +28,21 @@ class BlockCache:
     A different measurement has a different place, and so has the same one while another process is at it.
     """
 
-    def __init__(self, root: Path, encoder: Encoder, protocol: Protocol, blocks: Sequence[Block]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        encoder: Encoder,
+        protocol: Protocol,
+        blocks: Sequence[Block],
+        keepings: Sequence[Keeping] = (),
+    ) -> None:
         identity = {
             "format": FORMAT,
             "encoder": [encoder.family, encoder.digest],
             "layers": [layer.name for layer in encoder.layers],
             "dtype": encoder.describe().get("dtype"),
             "protocol": asdict(protocol),
+            "keepings": [keeping.identity() for keeping in keepings],
             "blocks": [[_identity(utterance) for utterance in block.utterances] for block in blocks],
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

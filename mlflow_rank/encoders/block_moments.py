@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mlflow_rank.encoders.keeping import Kept, together
 from mlflow_rank.errors import MeasurementError
 from mlflow_rank.spectra import Moments, PackedMoments, State, merge_states, moments_of, state_from_arrays
 from mlflow_rank.speech.utterance import SkipCause, Skipped
 
+KEPT = "kept/"  # before the names of arrays that are no moments
 Place = tuple[int, str]  # position of the layer among those measured, and the level
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BlockMoments:
-    """States by (layer position, level), with digest, length in seconds and speaker of each utterance, by key."""
+    """States by (layer position, level), what else was kept; digest, seconds and speaker of each utterance, by key."""
 
     states: Mapping[Place, State]
     content_digests: Mapping[str, str]
     seconds: Mapping[str, float]
     speakers: Mapping[str, str | None]
     skipped: tuple[Skipped, ...]
+    kept: Kept = field(default_factory=dict)
 
     @property
     def keys(self) -> frozenset[str]:
@@ -45,6 +48,7 @@ class BlockMoments:
             seconds={**self.seconds, **other.seconds},
             speakers={**self.speakers, **other.speakers},
             skipped=self.skipped + other.skipped,
+            kept=together(self.kept, other.kept),
         )
 
 
@@ -64,7 +68,7 @@ class BlockFile:
             f"{position}/{level}/{name}": array
             for (position, level), state in block.states.items()
             for name, array in state.to_arrays().items()
-        }
+        } | {f"{KEPT}{name}": array for name, array in block.kept.items()}
         listed = {
             "content_digests": dict(block.content_digests),
             "seconds": dict(block.seconds),
@@ -84,14 +88,21 @@ class BlockFile:
         """Return the whole block."""
         with np.load(self.path, allow_pickle=False) as stored:
             listed = json.loads(str(stored["listed"]))
-            places = {(int(name.split("/")[0]), name.split("/")[1]) for name in stored.files if "/" in name}
+            kept = {name.removeprefix(KEPT): stored[name] for name in stored.files if name.startswith(KEPT)}
+            names = [name for name in stored.files if "/" in name and not name.startswith(KEPT)]
+            places = {(int(name.split("/")[0]), name.split("/")[1]) for name in names}
             states = {place: state_from_arrays(_arrays(stored, place)) for place in places}
-        return _with(states, listed)
+        return _with(states, listed, kept)
 
     def read_listing(self) -> BlockMoments:
         """Return the block without its moments."""
         with np.load(self.path, allow_pickle=False) as stored:
-            return _with({}, json.loads(str(stored["listed"])))
+            return _with({}, json.loads(str(stored["listed"])), {})
+
+    def read_kept(self, names: Sequence[str]) -> Kept:
+        """Return those of the arrays of these names that the block has."""
+        with np.load(self.path, allow_pickle=False) as stored:
+            return {name: stored[f"{KEPT}{name}"] for name in names if f"{KEPT}{name}" in stored.files}
 
     def read_packed(self, place: Place) -> PackedMoments:
         """Return the moments of one layer and level, packed; nothing else is read."""
@@ -107,9 +118,9 @@ def _arrays(stored: np.lib.npyio.NpzFile, place: Place) -> dict[str, np.ndarray]
     return {name.removeprefix(prefix): stored[name] for name in stored.files if name.startswith(prefix)}
 
 
-def _with(states: Mapping[Place, State], listed: Mapping[str, Any]) -> BlockMoments:
+def _with(states: Mapping[Place, State], listed: Mapping[str, Any], kept: Kept) -> BlockMoments:
     skipped = tuple(Skipped(key, SkipCause(cause), detail) for key, cause, detail in listed["skipped"])
-    return BlockMoments(states, listed["content_digests"], listed["seconds"], listed["speakers"], skipped)
+    return BlockMoments(states, listed["content_digests"], listed["seconds"], listed["speakers"], skipped, kept)
 
 
 def cannot_write(directory: Path, error: OSError) -> MeasurementError:

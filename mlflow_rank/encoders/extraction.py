@@ -1,4 +1,4 @@
-"""One pass over one block: each utterance is decoded, heard once, and leaves only moments of every layer and level."""
+"""One pass over one block: each utterance is decoded, heard once, and leaves moments and what else was asked for."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mlflow_rank.encoders.device_moments import DeviceMoments
 from mlflow_rank.encoders.freed_memory import MOST_KEPT, WORTH_GIVING_BACK, give_back_memory
 from mlflow_rank.encoders.interface import Encoder, Layer
 from mlflow_rank.encoders.interruption import finishing_first
+from mlflow_rank.encoders.keeping import Keeper, Keeping
 from mlflow_rank.errors import MeasurementError
 from mlflow_rank.spectra import MomentsAccumulator
 from mlflow_rank.speech.decoding import decode
@@ -46,6 +47,8 @@ class Extraction:
 
     encoder: Encoder
     protocol: Protocol
+    keepings: tuple[Keeping, ...] = ()
+    _keepers: list[Keeper] = field(default_factory=list)
     _accumulators: dict[Place, MomentsAccumulator | DeviceMoments] = field(default_factory=dict)
     _digests: dict[str, str] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=dict)
@@ -59,6 +62,7 @@ class Extraction:
                 frames_on_gpu = on_gpu and level == "frame"
                 accumulator = DeviceMoments(layer.dim) if frames_on_gpu else MomentsAccumulator(layer.dim)
                 self._accumulators[position, level] = accumulator
+        self._keepers = [keeping.keeper(self.encoder) for keeping in self.keepings]
 
     def hear(self, utterances: Sequence[Utterance], *, after: Callable[[Utterance], None]) -> None:
         """Take all utterances in; `after` is called with each one, used or skipped.
@@ -83,6 +87,7 @@ class Extraction:
             seconds=dict(self._seconds),
             speakers=dict(self._speakers),
             skipped=tuple(self._skipped),
+            kept={name: array for keeper in self._keepers for name, array in keeper.arrays().items()},
         )
 
     def _batches(
@@ -132,7 +137,10 @@ class Extraction:
             for position, (frames, total) in enumerate(zip(per_layer, sums, strict=True)):
                 for row in range(len(batch)):
                     self._add(position, frames[row], total[row])
-            for utterance, samples, digest in batch:
+            for row, (utterance, samples, digest) in enumerate(batch):
+                for keeping, keeper in zip(self.keepings, self._keepers, strict=True):
+                    if keeping.wants(utterance.key):
+                        keeper.add(utterance, [frames[row] for frames in per_layer], [total[row] for total in sums])
                 self._digests[utterance.key] = digest
                 self._seconds[utterance.key] = len(samples) / self.encoder.sampling_rate
                 self._speakers[utterance.key] = utterance.speaker

@@ -8,8 +8,16 @@ from mlflow_rank.encoders.anatomy import Anatomy
 from mlflow_rank.encoders.any_module import load_module
 from mlflow_rank.encoders.export import ExportRecord, read_export
 from mlflow_rank.encoders.huggingface import load_huggingface
+from mlflow_rank.encoders.log_mel import load_log_mel
 from mlflow_rank.encoders.precision import choose_precision
-from mlflow_rank.encoders.specs import EncoderSpec, HuggingFaceSource, ModuleSource, TorchaudioSource, parse_spec
+from mlflow_rank.encoders.specs import (
+    EncoderSpec,
+    HuggingFaceSource,
+    LogMelSource,
+    ModuleSource,
+    TorchaudioSource,
+    parse_spec,
+)
 from mlflow_rank.encoders.torch_encoder import TorchEncoder
 from mlflow_rank.encoders.torchaudio_bundles import load_bundle
 from mlflow_rank.errors import UsageError
@@ -77,3 +85,5 @@ def _dissect(spec: EncoderSpec, layers: str | None, *, seed: int | None, trust_r
             return load_bundle(bundle, state, layers, seed=seed)
         case ModuleSource() as source:
             return load_module(source, layers, seed=seed)
+        case LogMelSource():
+            return load_log_mel(layers)

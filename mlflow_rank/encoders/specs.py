@@ -10,9 +10,11 @@ from mlflow_rank.errors import UsageError
 STARTER = Path(__file__).parent / "starter"
 """Where the encoder shipped with the package lies, in Hugging Face form."""
 
+LOG_MEL = "log-mel"
+
 _FORMS = (
-    "a Hugging Face directory or hub id, starter, torchaudio:BUNDLE[@STATE_FILE], module:PACKAGE.MODULE:FACTORY, "
-    "models:/… or runs:/…, each optionally after random:"
+    "a Hugging Face directory or hub id, starter, log-mel, torchaudio:BUNDLE[@STATE_FILE], "
+    "module:PACKAGE.MODULE:FACTORY, models:/… or runs:/…, each optionally after random:"
 )
 
 
@@ -43,7 +45,12 @@ class ModuleSource:
     state: Path | None = None
 
 
-Source = HuggingFaceSource | TorchaudioSource | ModuleSource
+@dataclass(frozen=True, slots=True)
+class LogMelSource:
+    """Log-mel filter banks: no weights, the baseline of pilots."""
+
+
+Source = HuggingFaceSource | TorchaudioSource | ModuleSource | LogMelSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,8 @@ def parse_spec(text: str) -> EncoderSpec:
     HuggingFaceSource(location='facebook/hubert-base-ls960')
     """
     plain = text.removeprefix("random:")
+    if plain == LOG_MEL and plain != text:
+        raise UsageError("log-mel features have no weights to draw at random", got=text, expected=LOG_MEL)
     return EncoderSpec(text, _parse_source(plain, text), random=plain != text)
 
 
@@ -82,6 +91,8 @@ def _parse_source(plain: str, text: str) -> Source:
             expected="the local directory that the registry resolves it to",
             remedy="let mlflow-rank resolve it (--model takes it as it is), or download it with mlflow artifacts",
         )
+    if plain == LOG_MEL:
+        return LogMelSource()
     if scheme == "torchaudio" and rest:
         bundle, _, state = rest.partition("@")
         return TorchaudioSource(bundle, Path(state).expanduser() if state else None)

@@ -1,7 +1,8 @@
-"""Blocks heard by one process or by several, each finished block a file, so that nothing is lost and any may go on."""
+"""Blocks heard by one process or by several, each finished block a file: nothing is lost, and any run can go on."""
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 import signal
@@ -19,6 +20,7 @@ from mlflow_rank.encoders.extraction import Extraction, Protocol
 from mlflow_rank.encoders.freed_memory import give_back_memory
 from mlflow_rank.encoders.interface import Encoder
 from mlflow_rank.encoders.interruption import interrupts_only_us
+from mlflow_rank.encoders.keeping import Keeping
 from mlflow_rank.encoders.load import load_encoder
 from mlflow_rank.encoders.threads import suitable_threads, threads_for
 from mlflow_rank.encoders.torch_encoder import TorchEncoder
@@ -43,24 +45,41 @@ class EncoderCall:
         return load_encoder(**asdict(self))
 
 
-def hear_blocks(
-    call: EncoderCall,
-    encoder: Encoder,
-    protocol: Protocol,
-    blocks: Sequence[Block],
-    cache: BlockCache,
-    *,
-    workers: int = 1,
-    after: Callable[[str], None] = lambda _: None,
-) -> list[BlockFile]:
-    """Return the file of every block, hearing those that are not there yet.
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """What one encoder is to hear: blocks of utterances, and what each leaves in its file.
+
+    `call` is how a worker process loads the encoder, `encoder` the same, loaded; `cache` is where files are and go
+    (call its `prepare` first); `keepings` say what is kept beside the moments that the protocol asks for.
+    """
+
+    call: EncoderCall
+    encoder: Encoder
+    protocol: Protocol
+    blocks: Sequence[Block]
+    cache: BlockCache
+    keepings: tuple[Keeping, ...] = ()
+
+    @property
+    def files(self) -> list[BlockFile]:
+        """The file of every block, in order."""
+        return [self.cache.file(block.index) for block in self.blocks]
+
+    @property
+    def waiting(self) -> list[Block]:
+        """The blocks that have no file yet."""
+        return [block for block in self.blocks if not self.cache.file(block.index).path.exists()]
+
+    def part(self, block: Block) -> _Part:
+        """Return one block as a worker gets it."""
+        return _Part(self.call, self.protocol, block, self.cache, self.keepings)
+
+
+def hear(listenings: Sequence[Listening], *, workers: int = 1, after: Callable[[str], None] = lambda _: None) -> None:
+    """Hear every block that has no file yet, with one set of processes for all encoders.
 
     Args:
-        call: how each worker loads the encoder.
-        encoder: the same, loaded; heard with directly where there is one worker.
-        protocol: levels, stride, channel.
-        blocks: of the sample.
-        cache: where files are and go; call its `prepare` first.
+        listenings: of one encoder or of several.
         workers: processes; each has its share of the processor's cores. The result agrees to 1e-9 whatever it is.
         after: called with the key of each utterance that is done.
 
@@ -68,51 +87,55 @@ def hear_blocks(
         MeasurementError: the encoder returns NaN; the disk is full; a worker died.
         KeyboardInterrupt: what was heard so far is on disk.
     """
-    for block in blocks:
-        if cache.file(block.index).path.exists():
-            for utterance in block.utterances:
-                after(utterance.key)
-    waiting = [block for block in blocks if not cache.file(block.index).path.exists()]
-    if workers <= 1 or len(waiting) <= 1:
-        with suitable_threads(encoder):
-            for block in waiting:
-                _hear(encoder, protocol, block, cache, lambda utterance: after(utterance.key))
-    else:
-        _hear_in_processes(call, protocol, waiting, cache, min(workers, len(waiting)), after)
-    return [cache.file(block.index) for block in blocks]
+    for listening in listenings:
+        heard = {block.index for block in listening.blocks} - {block.index for block in listening.waiting}
+        for block in listening.blocks:
+            if block.index in heard:
+                for utterance in block.utterances:
+                    after(utterance.key)
+    parts = [(listening, block) for listening in listenings for block in listening.waiting]
+    if workers > 1 and len(parts) > 1:
+        tasks = [listening.part(block) for listening, block in parts]
+        _hear_in_processes(tasks, min(workers, len(parts)), after)
+        return
+    for listening, block in parts:
+        with suitable_threads(listening.encoder):
+            _hear(listening.encoder, listening.part(block), lambda utterance: after(utterance.key))
 
 
-def _hear(
-    encoder: Encoder, protocol: Protocol, block: Block, cache: BlockCache, after: Callable[[Utterance], None]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One block of one listening, picklable."""
+
+    call: EncoderCall
+    protocol: Protocol
+    block: Block
+    cache: BlockCache
+    keepings: tuple[Keeping, ...]
+
+
+def _hear(encoder: Encoder, part: _Part, after: Callable[[Utterance], None]) -> None:
     """Hear one block, going on from where an interrupted run left it."""
-    partial = cache.partial(block.index)
+    partial = part.cache.partial(part.block.index)
     before = partial.read() if partial.path.exists() else None
     done = before.keys if before else frozenset()
-    for utterance in block.utterances:
+    for utterance in part.block.utterances:
         if utterance.key in done:
             after(utterance)
     give_back_memory()  # the moments of the block before
-    extraction = Extraction(encoder, protocol)
+    extraction = Extraction(encoder, part.protocol, part.keepings)
     try:
-        extraction.hear([each for each in block.utterances if each.key not in done], after=after)
+        extraction.hear([each for each in part.block.utterances if each.key not in done], after=after)
     except KeyboardInterrupt:
         so_far = extraction.so_far()
         partial.write(before.merge(so_far) if before else so_far)
         raise
     heard = extraction.so_far()
-    cache.file(block.index).write(before.merge(heard) if before else heard)
+    part.cache.file(part.block.index).write(before.merge(heard) if before else heard)
     partial.path.unlink(missing_ok=True)
 
 
-def _hear_in_processes(
-    call: EncoderCall,
-    protocol: Protocol,
-    blocks: Sequence[Block],
-    cache: BlockCache,
-    workers: int,
-    after: Callable[[str], None],
-) -> None:
+def _hear_in_processes(parts: Sequence[_Part], workers: int, after: Callable[[str], None]) -> None:
     context = multiprocessing.get_context("spawn")  # a fork after torch has started its threads can hang
     heard: SimpleQueue[str | None] = context.SimpleQueue()
     stop = context.Event()
@@ -120,10 +143,10 @@ def _hear_in_processes(
     listener.start()
     threads = max(1, (os.cpu_count() or 1) // workers)
     try:
-        with ProcessPoolExecutor(workers, context, _start_worker, (call, threads, heard, stop)) as pool:
+        with ProcessPoolExecutor(workers, context, _start_worker, (threads, heard, stop)) as pool:
             try:
                 with interrupts_only_us():
-                    tasks = [pool.submit(_hear_in_worker, protocol, block, cache) for block in blocks]
+                    tasks = [pool.submit(_hear_in_worker, part) for part in parts]
                 for task in as_completed(tasks):
                     task.result()
             except BaseException:
@@ -156,22 +179,23 @@ def _end(listener: Thread, heard: SimpleQueue[str | None]) -> None:
 
 @dataclass(slots=True)
 class _Worker:
-    """What one worker process has: how it loads its encoder, once, and how it talks with the parent."""
+    """What one worker process has: the encoder it loaded last, and how it talks with the parent."""
 
-    call: EncoderCall
     threads: int
     heard: SimpleQueue[str | None]
     stop: Event
+    call: EncoderCall | None = None
     encoder: TorchEncoder | None = None
 
-    def load(self) -> TorchEncoder:
+    def load(self, call: EncoderCall) -> TorchEncoder:
         import torch
         from threadpoolctl import threadpool_limits
 
-        if self.encoder is None:
-            most = min(self.threads, torch.get_num_threads())  # never more than OMP_NUM_THREADS allows
+        if self.encoder is None or self.call != call:
+            self.encoder = None  # one at a time in memory: the parts come encoder by encoder
+            most = min(self.threads, _allowed_threads())
             torch.set_num_threads(most)
-            self.encoder = self.call.load()
+            self.call, self.encoder = call, call.load()
             torch.set_num_threads(threads_for(self.encoder, most))
             threadpool_limits(threads_for(self.encoder, most))
         return self.encoder
@@ -188,13 +212,21 @@ class _Worker:
 _workers: list[_Worker] = []  # of this process: one in a worker, none elsewhere
 
 
-def _start_worker(call: EncoderCall, threads: int, heard: SimpleQueue[str | None], stop: Event) -> None:
+@functools.cache
+def _allowed_threads() -> int:
+    """Return how many threads torch starts with, which OMP_NUM_THREADS may have limited."""
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _start_worker(threads: int, heard: SimpleQueue[str | None], stop: Event) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent tells us by `stop`
-    _workers.append(_Worker(call, threads, heard, stop))
+    _workers.append(_Worker(threads, heard, stop))
 
 
-def _hear_in_worker(protocol: Protocol, block: Block, cache: BlockCache) -> None:
+def _hear_in_worker(part: _Part) -> None:
     (worker,) = _workers
     worker.check()  # a block may already have been handed out when the others were called off
     # Loaded here, not when the process starts: an error of a task reaches the parent whole, one at the start does not.
-    _hear(worker.load(), protocol, block, cache, worker.after)
+    _hear(worker.load(part.call), part, worker.after)

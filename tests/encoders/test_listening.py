@@ -11,7 +11,7 @@ import soundfile
 from mlflow_rank.encoders.block_cache import BlockCache
 from mlflow_rank.encoders.block_moments import BlockFile
 from mlflow_rank.encoders.extraction import Protocol
-from mlflow_rank.encoders.workers import EncoderCall, hear_blocks
+from mlflow_rank.encoders.listening import EncoderCall, Listening, hear
 from mlflow_rank.errors import MeasurementError
 from mlflow_rank.speech.sampling import Sample, Sampling, draw
 from mlflow_rank.speech.sources import open_corpus
@@ -43,11 +43,12 @@ def deadly_sample(make_recordings: Callable[..., Path], tmp_path: Path) -> Sampl
     return draw(open_corpus(directory).utterances, Sampling(blocks=BLOCKS))
 
 
-class Listening:
+class Measuring:
     """One measurement's blocks being heard: what is called, and who was told of what."""
 
     def __init__(self, factory: str, sample: Sample, root: Path) -> None:
-        self.call = EncoderCall(f"module:listeners:{factory}", layers="blocks.*", device="cpu")
+        random, name = ("random:", factory.removeprefix("random:")) if factory.startswith("random:") else ("", factory)
+        self.call = EncoderCall(f"{random}module:listeners:{name}", layers="blocks.*", device="cpu")
         self.encoder, self.sample = self.call.load(), sample
         self.cache = BlockCache(root, self.encoder, PROTOCOL, sample.blocks)
         self.told: list[str] = []
@@ -55,15 +56,9 @@ class Listening:
 
     def __call__(self, *, workers: int = 1, resume: bool = False) -> list[BlockFile]:
         self.cache.prepare(len(self.sample.blocks), resume=resume)
-        return hear_blocks(
-            self.call,
-            self.encoder,
-            PROTOCOL,
-            self.sample.blocks,
-            self.cache,
-            workers=workers,
-            after=self.after,
-        )
+        listening = Listening(self.call, self.encoder, PROTOCOL, self.sample.blocks, self.cache)
+        hear([listening], workers=workers, after=self.after)
+        return listening.files
 
     def after(self, key: str) -> None:
         self.told.append(key)
@@ -86,7 +81,7 @@ def assert_equal(files: list[BlockFile], others: list[BlockFile]) -> None:
 
 
 def test_two_workers_give_what_one_gives(sample: Sample, tmp_path: Path, listeners: Path) -> None:
-    one, two = Listening("plain", sample, tmp_path / "one"), Listening("plain", sample, tmp_path / "two")
+    one, two = Measuring("plain", sample, tmp_path / "one"), Measuring("plain", sample, tmp_path / "two")
 
     assert_equal(two(workers=2), one())
 
@@ -94,10 +89,25 @@ def test_two_workers_give_what_one_gives(sample: Sample, tmp_path: Path, listene
     assert len(listeners.read_text().splitlines()) == 2 * len(sample.utterances)
 
 
+def test_one_set_of_processes_hears_several_encoders(sample: Sample, tmp_path: Path) -> None:
+    one, other = Measuring("plain", sample, tmp_path / "one"), Measuring("random:plain", sample, tmp_path / "other")
+    listenings = []
+    for measuring in (one, other):
+        measuring.cache.prepare(len(sample.blocks), resume=False)
+        listenings.append(Listening(measuring.call, measuring.encoder, PROTOCOL, sample.blocks, measuring.cache))
+
+    hear(listenings, workers=2)
+
+    assert_equal(listenings[0].files, Measuring("plain", sample, tmp_path / "alone")())
+    assert_equal(listenings[1].files, Measuring("random:plain", sample, tmp_path / "alone")())
+    means = [listening.files[0].read().moments((0, "frame")).mean for listening in listenings]
+    assert not np.allclose(*means)
+
+
 def test_a_worker_that_dies_is_said_to_have_died_and_resuming_finishes(
     deadly_sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listeners: Path
 ) -> None:
-    listening = Listening("mortal", deadly_sample, tmp_path / "cache")
+    listening = Measuring("mortal", deadly_sample, tmp_path / "cache")
 
     with pytest.raises(MeasurementError, match="a worker process died") as caught:
         listening(workers=2)
@@ -110,13 +120,13 @@ def test_a_worker_that_dies_is_said_to_have_died_and_resuming_finishes(
     again = len(listeners.read_text().splitlines())
 
     assert again == len(deadly_sample.utterances) - sum(len(file.read_listing().keys) for file in kept)
-    assert_equal(files, Listening("mortal", deadly_sample, tmp_path / "other")())
+    assert_equal(files, Measuring("mortal", deadly_sample, tmp_path / "other")())
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_in_a_worker_arrives_whole(deadly_sample: Sample, tmp_path: Path, workers: int) -> None:
     with pytest.raises(MeasurementError) as caught:
-        Listening("faulty", deadly_sample, tmp_path / "cache")(workers=workers)
+        Measuring("faulty", deadly_sample, tmp_path / "cache")(workers=workers)
 
     assert caught.value.what == "the encoder returns NaN or infinity in layer 2 (blocks.1)"
     assert caught.value.got == "for utterance utterance_05.wav"
@@ -128,8 +138,8 @@ def test_an_error_in_a_worker_arrives_whole(deadly_sample: Sample, tmp_path: Pat
 def test_a_block_that_was_interrupted_goes_on_after_the_utterance_it_reached(
     sample: Sample, tmp_path: Path, listeners: Path
 ) -> None:
-    whole = Listening("plain", sample, tmp_path / "other")()
-    listening = Listening("plain", sample, tmp_path / "cache")
+    whole = Measuring("plain", sample, tmp_path / "other")()
+    listening = Measuring("plain", sample, tmp_path / "cache")
     listening.interrupt_after = 5
     with pytest.raises(KeyboardInterrupt):
         listening()
@@ -146,7 +156,7 @@ def test_a_block_that_was_interrupted_goes_on_after_the_utterance_it_reached(
 
 
 def test_without_resume_nothing_is_taken_from_an_earlier_run(sample: Sample, tmp_path: Path, listeners: Path) -> None:
-    listening = Listening("plain", sample, tmp_path / "cache")
+    listening = Measuring("plain", sample, tmp_path / "cache")
     listening()
     listeners.unlink()
 
@@ -156,7 +166,7 @@ def test_without_resume_nothing_is_taken_from_an_earlier_run(sample: Sample, tmp
 
 
 def test_a_file_that_was_never_finished_does_not_count(sample: Sample, tmp_path: Path, listeners: Path) -> None:
-    listening = Listening("plain", sample, tmp_path / "cache")
+    listening = Measuring("plain", sample, tmp_path / "cache")
     complete = listening()[0].path
     complete.rename(complete.with_suffix(".4711.part"))
     listeners.unlink()
@@ -167,7 +177,7 @@ def test_a_file_that_was_never_finished_does_not_count(sample: Sample, tmp_path:
 
 
 def test_another_protocol_sample_or_encoder_has_another_place(sample: Sample, tmp_path: Path) -> None:
-    listening = Listening("plain", sample, tmp_path)
+    listening = Measuring("plain", sample, tmp_path)
     weights = EncoderCall("random:module:listeners:plain", layers="blocks.*", device="cpu").load()
     fewer = EncoderCall("module:listeners:plain", layers="blocks.0", device="cpu").load()
     places = [
@@ -189,7 +199,7 @@ def test_a_disk_without_room_for_the_blocks_is_refused_before_anything_is_heard(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10_000, 9_000, 1_000))
 
     with pytest.raises(MeasurementError, match="no disk space") as caught:
-        Listening("plain", sample, tmp_path / "cache")()
+        Measuring("plain", sample, tmp_path / "cache")()
 
     assert f"MB needed for {BLOCKS} blocks" in str(caught.value.got)
     assert "--cache" in str(caught.value.remedy)
@@ -200,7 +210,7 @@ def test_a_cache_that_cannot_be_made_is_an_error_with_its_path(sample: Sample, t
     (tmp_path / "file").write_text("in the way")
 
     with pytest.raises(MeasurementError, match="no disk space") as caught:
-        Listening("plain", sample, tmp_path / "file")()
+        Measuring("plain", sample, tmp_path / "file")()
 
     assert str(tmp_path / "file") in str(caught.value.got)
     assert "Not a directory" in str(caught.value.got)
