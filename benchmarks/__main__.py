@@ -11,7 +11,14 @@ import tempfile
 import time
 from pathlib import Path
 
-BENCHMARKS = ("exactness", "stored_frames", "overhead", "memory", "workers")  # each a module with run(folder, quick=…)
+BENCHMARKS = (
+    "exactness",
+    "stored_frames",
+    "overhead",
+    "memory",
+    "workers",
+    "probes",
+)  # each a module with run(folder, quick=…)
 
 
 def main() -> None:

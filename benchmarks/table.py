@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-FORMATS = {"%": "{:.1f} %", "% off": "{:.1e} %", "relative": "{:.1e}", "×": "{:.2f}×", "MB": "{:.0f} MB"}
+FORMATS = {
+    "%": "{:.1f} %",
+    "% off": "{:.1e} %",
+    "relative": "{:.1e}",
+    "×": "{:.2f}×",
+    "MB": "{:.0f} MB",
+    "points": "{:.1f} points",
+    "s": "{:.1f} s",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from typing import NoReturn
 import click
 
 import mlflow_rank
+from mlflow_rank.cli.assess import assess_command
 from mlflow_rank.cli.measure import measure_command
+from mlflow_rank.cli.pilot import pilot_command
 from mlflow_rank.errors import MlflowRankError
 
 FAULT = 3  # nothing could be decided
@@ -49,6 +51,8 @@ def main() -> None:
 
     \b
     measure   how many dimensions each layer of an encoder really uses, without labels
+    pilot     how well each layer serves a task, with few labels and honest error bars
+    assess    both together, in one pass over shared audio
 
     Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused by policy, 2 wrong call or input,
     3 nothing trustworthy could be said, 130 stopped by Ctrl-C.
@@ -56,3 +60,5 @@ def main() -> None:
 
 
 main.add_command(measure_command)
+main.add_command(pilot_command)
+main.add_command(assess_command)

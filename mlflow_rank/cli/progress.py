@@ -23,6 +23,7 @@ class TerminalProgress:
             disable=not self._console.is_terminal,
         )
         self._task: TaskID | None = None
+        self._said: set[str] = set()
 
     def __enter__(self) -> TerminalProgress:
         self._bar.start()
@@ -36,6 +37,12 @@ class TerminalProgress:
     def say(self, text: str) -> None:
         """Print a line above the bar."""
         self._console.print(text, highlight=False, markup=False)
+
+    def say_once(self, text: str) -> None:
+        """Print a line that was not printed before."""
+        if text not in self._said:
+            self._said.add(text)
+            self.say(text)
 
     def begin(self, title: str, total: float) -> None:
         """Start a new bar of `total` units."""

@@ -37,23 +37,19 @@ def check_pooling(name: str) -> Pooling:
 
 @dataclass(frozen=True, slots=True)
 class PooledVectors:
-    """Keep one float32 vector per layer of each utterance in `keys`.
+    """Keep one float32 vector per layer of each utterance in `keys`, under a `name` of its own.
 
     `mean`: the mean of its frames, (D,). `mean_std`: that and their standard deviation, (2D,). `segments`: the means of
     four equal stretches of time one after the other, (4D,), which keeps the order that tells words apart.
     """
 
+    name: str
     keys: frozenset[str]
     pooling: Pooling = "mean"
 
-    @property
-    def name(self) -> str:
-        """The name of the arrays."""
-        return f"pooled_{self.pooling}"
-
     def identity(self) -> object:
         """Return pooling and utterances."""
-        return [self.name, sorted(self.keys)]
+        return [self.name, self.pooling, sorted(self.keys)]
 
     def wants(self, key: str) -> bool:
         """Return whether this utterance's vectors are kept."""
@@ -63,16 +59,18 @@ class PooledVectors:
         """Return an empty keeper."""
         return _Pooler(self.name, self.pooling, [[] for _ in encoder.layers])
 
-    def read(self, files: Sequence[BlockFile], position: int) -> tuple[list[str], NDArray[np.float32]]:
-        """Return the keys and the vectors (n, P) of one layer from the files of a pass, in the files' order."""
-        keys: list[str] = []
-        vectors = []
-        for file in files:
-            kept = file.read_kept([f"{self.name}/keys", f"{self.name}/{position}"])
-            if kept:
-                keys += [str(key) for key in kept[f"{self.name}/keys"]]
-                vectors.append(np.asarray(kept[f"{self.name}/{position}"], dtype=np.float32))
-        return keys, np.concatenate(vectors) if vectors else np.empty((0, 0), dtype=np.float32)
+    def read_keys(self, files: Sequence[BlockFile]) -> list[str]:
+        """Return the keys of the utterances whose vectors lie in the files of a pass, in the order of `read`."""
+        return [str(key) for array in self._arrays(files, "keys") for key in array]
+
+    def read(self, files: Sequence[BlockFile], position: int) -> NDArray[np.float32]:
+        """Return the vectors (n, P) of one layer from the files of a pass."""
+        vectors = self._arrays(files, str(position))
+        return np.concatenate(vectors).astype(np.float32) if vectors else np.empty((0, 0), dtype=np.float32)
+
+    def _arrays(self, files: Sequence[BlockFile], part: str) -> list[NDArray[np.generic]]:
+        name = f"{self.name}/{part}"
+        return [kept[name] for file in files if name in (kept := file.read_kept([name]))]
 
 
 @dataclass(slots=True)

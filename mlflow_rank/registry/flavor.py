@@ -16,8 +16,8 @@ from mlflow_rank.errors import UsageError
 from mlflow_rank.registry.connection import connected_client, quiet_mlflow, speaking_to, unreachable
 from mlflow_rank.registry.measured_rank import Document, MeasuredRank, read_ranks, section
 from mlflow_rank.registry.metric_names import metrics_of
+from mlflow_rank.registry.run_claim import RecordedRun
 from mlflow_rank.registry.run_terms import audio_input
-from mlflow_rank.registry.tracking import RecordedRun
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

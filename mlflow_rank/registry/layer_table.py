@@ -34,17 +34,19 @@ def write_layer_table(document: Document, path: Path, *, control: Document | Non
     if control is not None:
         lines += [_line(row, control, weights="random") for row in ranks_of(control)]
     names = dict.fromkeys(name for line in lines for name in line)
-    pq.write_table(pa.table({name: _column(name, [line.get(name) for line in lines]) for name in names}), path)
+    pq.write_table(pa.table({name: column(name, [line.get(name) for line in lines]) for name in names}), path)
 
 
-def _column(name: str, values: list[object]) -> object:
+def column(
+    name: str, values: list[object], *, whole: tuple[str, ...] = _WHOLE, real: tuple[str, ...] = _REAL
+) -> object:
     """Return a Parquet column of the type the field always has, else of the values' own type, else of text."""
     import pyarrow as pa
 
     kinds = {type(value) for value in values if value is not None}
-    if name in _WHOLE or (kinds == {int} and name not in _REAL):
+    if name in whole or (kinds == {int} and name not in real):
         return pa.array(values, type=pa.int64())
-    if name in _REAL or kinds == {int, float} or kinds == {float}:
+    if name in real or kinds == {int, float} or kinds == {float}:
         return pa.array([None if value is None else float(str(value)) for value in values], type=pa.float64())
     if name == "centred" or kinds == {bool}:
         return pa.array(values, type=pa.bool_())

@@ -15,14 +15,22 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
 _PARAM_CHARACTERS = 500  # the least any MLflow backend has allowed; newer ones cut at 6,000 without a word
-_TAG_CHARACTERS = 5000  # likewise; newer ones cut at 8,000
+TAG_CHARACTERS = 5000  # likewise; newer ones cut at 8,000
 _DIGEST_CHARACTERS = 36  # mlflow.utils.validation.MAX_DATASET_DIGEST_SIZE: a sha256 does not fit, its start does
 
 
+_VERBS = {"PilotResult": "pilot"}  # what a run is called after; a measurement is the rule
+
+
 def run_name_of(document: Document) -> str:
-    """Return a name for the run: what was measured."""
+    """Return a name for the run: what was measured or piloted.
+
+    >>> run_name_of({"kind": "PilotResult", "model": {"spec": "lab/hubert-small"}})
+    'pilot of hubert-small'
+    """
     spec = str(section(document, "model").get("spec") or "encoder")
-    return f"rank of {Path(spec).name or spec}"[:250]  # MLflow's longest key; long names only make pages wide
+    name = f"{_VERBS.get(str(document.get('kind')), 'rank')} of {Path(spec).name or spec}"
+    return name[:250]  # MLflow's longest key; long names only make pages wide
 
 
 def params_of(document: Document, step: int | None) -> dict[str, str]:
@@ -32,12 +40,19 @@ def params_of(document: Document, step: int | None) -> dict[str, str]:
     """
     params: dict[str, str] = {}
     for part in ("model", "audio", "protocol"):
-        for key, value in _flat(section(document, part), part):
-            if key.endswith("digest") or (step is not None and key == "model.spec"):
-                continue
-            text = value if isinstance(value, str) else json.dumps(value)
-            params[key] = _cut(text, _PARAM_CHARACTERS)
+        params |= flat_params(section(document, part), part)
+    if step is not None:
+        params.pop("model.spec", None)
     return params
+
+
+def flat_params(values: Mapping[str, object], prefix: str) -> dict[str, str]:
+    """Return values as parameters named `prefix.field`, nested ones further down; no digests, nothing absent."""
+    return {
+        key: cut(value if isinstance(value, str) else json.dumps(value), _PARAM_CHARACTERS)
+        for key, value in _flat(values, prefix)
+        if not key.endswith("digest")
+    }
 
 
 def _flat(values: Mapping[str, object], prefix: str) -> list[tuple[str, object]]:
@@ -71,26 +86,49 @@ def tags_of(document: Document, control: Document | None) -> dict[str, str]:
         "mlflow_rank.skipped_utterances": len(skipped_of(document)),
         "mlflow_rank.control_digest": None if control is None else section(control, "model").get("digest"),
     }
-    return {key: _cut(str(value), _TAG_CHARACTERS) for key, value in tags.items() if value is not None}
+    return {key: cut(str(value), TAG_CHARACTERS) for key, value in tags.items() if value is not None}
+
+
+def model_digest_of(document: Document) -> str | None:
+    """Return the digest of the weights a document is about, None where it names none."""
+    digest = section(document, "model").get("digest")
+    return None if digest is None else str(digest)
 
 
 def audio_input(document: Document) -> DatasetInput:
     """Return the audio of a measurement as MLflow's dataset: the corpus digest cut to the characters MLflow keeps."""
+    audio = section(document, "audio")
+    return dataset_input(audio, rows=audio.get("utterances"), tags={"mlflow.data.context": "rank measurement"})
+
+
+def dataset_input(
+    described: Mapping[str, object], *, rows: object, tags: Mapping[str, str], labels: str | None = None
+) -> DatasetInput:
+    """Return an audio set as MLflow's dataset: named by the last part of its source, and by the labels it is used for.
+
+    Args:
+        described: `source`, `corpus_digest` and whatever else is known; plain values become the profile.
+        rows: how many items there are.
+        tags: of the input; `mlflow.data.context` shows in MLflow's pages.
+        labels: which labels are meant: one set of audio with two sorts of labels is two datasets.
+
+    """
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    audio = section(document, "audio")
-    digest = str(audio.get("corpus_digest") or "unknown").removeprefix("sha256:")
-    source = str(audio.get("source") or "unknown")
-    profile: dict[str, object] = {key: value for key, value in audio.items() if isinstance(value, int | float | str)}
-    profile["num_rows"] = audio.get("utterances")
+    digest = str(described.get("corpus_digest") or "unknown").removeprefix("sha256:")
+    source = str(described.get("source") or "unknown")
+    profile = {key: value for key, value in described.items() if isinstance(value, int | float | str)}
+    name = Path(source).name or source
     dataset = Dataset(
-        name=_cut(Path(source).name or source, 500),  # mlflow.utils.validation.MAX_DATASET_NAME_SIZE
+        name=cut(
+            name if labels is None else f"{name} ({labels})", 500
+        ),  # mlflow.utils.validation.MAX_DATASET_NAME_SIZE
         digest=digest[:_DIGEST_CHARACTERS],
         source_type="local",
         source=json.dumps({"uri": source}),
-        profile=json.dumps(profile),
+        profile=json.dumps(profile | {"num_rows": rows}),
     )
-    return DatasetInput(dataset=dataset, tags=[InputTag(key="mlflow.data.context", value="rank measurement")])
+    return DatasetInput(dataset=dataset, tags=[InputTag(key=key, value=value) for key, value in tags.items()])
 
 
 def skipped_of(document: Document) -> list[object]:
@@ -110,12 +148,13 @@ def digest_of(document: Document) -> str:
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise UsageError(
-            "the measurement cannot be written as JSON",
+            "this result cannot be written as JSON",
             got=str(error),
             expected="finite numbers, text, lists and mappings; an absent number is null with a cause",
         ) from error
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _cut(text: str, characters: int) -> str:
+def cut(text: str, characters: int) -> str:
+    """Return the text, its end replaced by `…` where it is longer than so many characters."""
     return text if len(text) <= characters else text[: characters - 1] + "…"

@@ -53,28 +53,43 @@ def summary_lines(document: Document) -> tuple[str, ...]:
     ('model     starter (hubert, 1.74 M parameters)', 'audio     starter: 61 min, 900 utterances, 24 speakers',
      'left out  12 over budget', 'skipped   1 utterance: 1 silent')
     """
-    model, audio = section(document, "model"), section(document, "audio")
-    about = [str(model["family"])] if model.get("family") else []
-    parameters = finite(model.get("parameters"))
-    if parameters is not None:
-        about.append(f"{parameters / 1e6:.3g} M parameters")
-    if model.get("dtype") not in (None, "float32"):
-        about.append(str(model["dtype"]))
-    lines = [f"model     {model.get('spec', 'unknown')}" + (f" ({', '.join(about)})" if about else "")]
+    audio = section(document, "audio")
+    lines = [model_line(document)]
     heard = [minutes_heard(document)]
-    heard += [_counted(audio.get(noun), noun) for noun in ("utterances", "speakers") if audio.get(noun)]
+    heard += [counted(audio.get(noun), noun) for noun in ("utterances", "speakers") if audio.get(noun)]
     lines.append(f"audio     {audio.get('source', 'unknown')}: {', '.join(heard)}")
     lines += _short_sounds(audio)
     left_out = audio.get("left_out")
     if isinstance(left_out, Mapping):
         parts = [f"{_number(value)} {_words(key)}" for key, value in left_out.items() if value]
         lines += [f"left out  {', '.join(parts)}"] if parts else []
-    causes = skipped_causes(document)
-    if causes:
-        total = sum(causes.values())
-        each = ", ".join(f"{count} {_words(cause)}" for cause, count in causes.items())
-        lines.append(f"skipped   {_counted(total, 'utterances')}: {each}")
+    lines += skipped_line(document)
     return tuple(lines)
+
+
+def model_line(document: Document, part: str = "model") -> str:
+    """Return which encoder it is, of what family and size, in one line.
+
+    Args:
+        document: a measurement or a pilot.
+        part: `model`, or `against` for what a pilot compares it with.
+
+    """
+    model = section(document, part)
+    about = [str(model["family"])] if model.get("family") else []
+    parameters = finite(model.get("parameters"))
+    if parameters is not None:
+        about.append(f"{parameters / 1e6:.3g} M parameters")
+    if model.get("dtype") not in (None, "float32"):
+        about.append(str(model["dtype"]))
+    return f"{part:<10}{model.get('spec', 'unknown')}" + (f" ({', '.join(about)})" if about else "")
+
+
+def skipped_line(document: Document) -> list[str]:
+    """Return a line on how many utterances could not be used and why; none where all could."""
+    causes = skipped_causes(document)
+    each = ", ".join(f"{count} {_words(cause)}" for cause, count in causes.items())
+    return [f"skipped   {counted(sum(causes.values()), 'utterances')}: {each}"] if causes else []
 
 
 def _short_sounds(audio: Mapping[str, object]) -> list[str]:
@@ -97,7 +112,12 @@ def skipped_causes(document: Document) -> dict[str, int]:
     return dict(counted.most_common())
 
 
-def _counted(count: object, plural: str) -> str:
+def counted(count: object, plural: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "speakers"), counted(1200, "items")
+    ('1 speaker', '1,200 items')
+    """
     return f"{_number(count)} {plural.removesuffix('s') if count == 1 else plural}"
 
 

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
 from mlflow_rank.registry.measured_rank import Document, MeasuredRank, UnknownRank, read_ranks
+from mlflow_rank.reports.bars import BAR_CELLS, UNICODE, Glyphs, bar
 from mlflow_rank.reports.subject import summary_lines
+from mlflow_rank.reports.terminal import console_for, encodable, glyphs_for, print_to
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
+    from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-_BAR_CELLS = 24  # wide enough to tell 4 % apart, narrow enough for a terminal of 80 columns
 _SHORT_BAR_CELLS = 12  # where names of layers take the other half
 _OTHER_COLUMNS = 50  # what layer, rank, interval, N/D and status take at their widest, with what separates them
 _NAME_CHARACTERS = 18  # a module's name is cut here
@@ -39,20 +40,6 @@ _SECTIONS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Glyphs:
-    """The signs a bar is drawn with."""
-
-    full: str
-    part: str
-    empty: str
-    tick: str
-
-
-UNICODE = Glyphs(full="█", part="▌", empty="·", tick="┃")
-ASCII = Glyphs(full="#", part="#", empty=".", tick="|")
-
-
 def print_table(
     document: Document, *, control: Document | None = None, stream: TextIO | None = None, width: int | None = None,
     colour: bool | None = None,
@@ -67,24 +54,12 @@ def print_table(
         colour: None for colour on a terminal that takes it (and none under NO_COLOR).
 
     """
-    from rich.console import Console
-
     stream = stream or sys.stdout
-    terminal = stream.isatty()
-    columns = width or (None if terminal else _CERTAIN_TERMINAL)
-    console = Console(
-        file=stream,
-        width=columns,
-        no_color=None if colour is None else not colour,
-        force_terminal=True if colour else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-    )
-    glyphs = UNICODE if terminal and _takes_unicode(stream) else ASCII
+    console = console_for(stream, width=width, colour=colour, without_terminal=_CERTAIN_TERMINAL)
     for line in summary_lines(document):
-        console.print(_encodable(line, stream), soft_wrap=True)
-    _print(console, rank_table(document, control=control, glyphs=glyphs, columns=console.width), stream)
+        console.print(encodable(line, stream), soft_wrap=True)
+    table = rank_table(document, control=control, glyphs=glyphs_for(stream), columns=console.width)
+    print_to(console, table, stream)
 
 
 def rank_table(
@@ -113,24 +88,6 @@ def reading_guide(glyphs: Glyphs, with_control: bool) -> str:
     if with_control:
         guide += f" {glyphs.tick} is the same architecture with random weights: a reference, usually the highest."
     return guide
-
-
-def bar(share: float, glyphs: Glyphs, *, tick: float | None = None, cells: int = _BAR_CELLS) -> str:
-    """Return a bar for a share in [0, 1], with a tick at another share.
-
-    >>> bar(0.5, ASCII, tick=0.75, cells=8)
-    '####..|.'
-    """
-    filled = min(max(share, 0.0), 1.0) * cells
-    whole = int(filled)
-    drawn = glyphs.full * whole
-    if filled - whole >= 0.5:  # a half cell is the finest part that every font draws
-        drawn += glyphs.part
-    drawn = drawn.ljust(cells, glyphs.empty)
-    if tick is None:
-        return drawn
-    at = min(int(min(max(tick, 0.0), 1.0) * cells), cells - 1)
-    return f"{drawn[:at]}{glyphs.tick}{drawn[at + 1 :]}"
 
 
 def _part(
@@ -165,7 +122,7 @@ def _part(
     table.add_column("N/D", justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     room = columns - _OTHER_COLUMNS - (_NAME_CHARACTERS + 3 if names else 0)
-    cells = _BAR_CELLS if room >= _BAR_CELLS else _SHORT_BAR_CELLS
+    cells = BAR_CELLS if room >= BAR_CELLS else _SHORT_BAR_CELLS
     table.add_column("rank / D", max_width=max(cells, room))
     random = {rank.layer: rank.value for rank in control if isinstance(rank, MeasuredRank)}
     first_with: dict[str, int] = {}
@@ -195,19 +152,3 @@ def _rows_per_dimension(n: int, dim: int) -> str:
     if not dim:
         return "?"
     return f"{n / dim:,.0f}" if n >= 100 * dim else f"{n / dim:.3g}"  # three digits, and never a power of ten
-
-
-def _print(console: Console, table: Group, stream: TextIO) -> None:
-    with console.capture() as captured:
-        console.print(table)
-    stream.write(_encodable(captured.get(), stream))
-
-
-def _takes_unicode(stream: TextIO) -> bool:
-    return (getattr(stream, "encoding", None) or "ascii").lower().replace("-", "") in {"utf8", "utf16", "utf32"}
-
-
-def _encodable(text: str, stream: TextIO) -> str:
-    """Return `text` with `?` for what the stream's encoding lacks, so that a table never ends in an encoding error."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    return text.encode(encoding, errors="replace").decode(encoding)

@@ -8,6 +8,11 @@
 | `speaker` (or `speaker_id`), `session`, `text` | what is known about it |
 | `label`, `label:…`, `labels` (an object) | labels for a pilot; any further column of text is a label by its own name |
 | `phones` | `[[symbol, start, end], …]`, seconds from the start of the utterance; in CSV and TSV as JSON text |
+| `textgrid`, `tier` | instead: a TextGrid, relative to the manifest, and its tier (else `phones` or `phone`) |
+| `ctm`, `ctm_id` | instead: a CTM file, relative to the manifest, and the name in it (else the audio's stem) |
+| `phone_sequence` | phones without times: symbols separated by spaces, or a list of symbols |
+
+Times in TextGrid and CTM files are seconds in the audio file; see `mlflow_rank.speech.alignments`.
 """
 
 from __future__ import annotations
@@ -17,21 +22,27 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 from mlflow_rank.errors import UsageError
+from mlflow_rank.speech.alignments import Alignment, AlignmentKind
 from mlflow_rank.speech.tables import Record
 from mlflow_rank.speech.utterance import Phone
 
 TIME_TOLERANCE = 0.01  # s; times in manifests are commonly rounded to two decimals
 LABEL_PREFIX = "label:"
 _NOT_LABELS = frozenset(
-    {"path", "start", "end", "duration", "speaker", "speaker_id", "session", "text", "labels", "phones"}
+    {"path", "start", "end", "duration", "speaker", "speaker_id", "session", "text", "labels"}
+    | {"phones", "textgrid", "tier", "ctm", "ctm_id", "phone_sequence"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What one row says about its utterance; `ignored` are columns that hold neither a known field nor text."""
+    """What one row says about its utterance; `ignored` are columns that hold neither a known field nor text.
+
+    `alignment` says where phones are written, None where the row names no such file.
+    """
 
     start: float | None
     end: float | None
@@ -42,6 +53,8 @@ class Description:
     labels: Mapping[str, str]
     phones: tuple[Phone, ...] | None
     ignored: frozenset[str]
+    alignment: Alignment | None = None
+    phone_sequence: tuple[str, ...] | None = None
 
 
 def described(record: Record) -> Description:
@@ -75,6 +88,8 @@ def described(record: Record) -> Description:
         labels=labels,
         phones=_phones(record),
         ignored=ignored,
+        alignment=_alignment(record),
+        phone_sequence=_phone_sequence(record),
     )
 
 
@@ -197,3 +212,33 @@ def _phone(record: Record, item: object) -> Phone:
         if start is not None and end is not None and end >= start:
             return Phone(parts[0], start, end)
     raise _refusal(record, "phones", repr(item), f"one of {_PHONES}")
+
+
+def _alignment(record: Record) -> Alignment | None:
+    """Return where the row says that its phones are written."""
+    timed = [
+        name for name in ("phones", *(kind.value for kind in AlignmentKind)) if record.cells.get(name) not in (None, "")
+    ]
+    if len(timed) > 1:
+        raise _refusal(record, timed[1], " and ".join(timed), "phones with times in one place")
+    for kind, part_column in ((AlignmentKind.TEXTGRID, "tier"), (AlignmentKind.CTM, "ctm_id")):
+        written, part = record.cells.get(kind.value), _text(record, part_column)
+        if written is None or written == "":
+            continue
+        if not isinstance(written, str) or not written.strip() or "\0" in written:
+            raise _refusal(record, kind.value, repr(written), "a file relative to the manifest, as text")
+        if kind is AlignmentKind.CTM and part is None:
+            part = PurePosixPath(audio_path(record)).stem
+        return Alignment(kind, Path(written), part)
+    return None
+
+
+def _phone_sequence(record: Record) -> tuple[str, ...] | None:
+    """Return symbols without times."""
+    value = record.cells.get("phone_sequence")
+    if value is None or value == "":
+        return None
+    symbols = value.split() if isinstance(value, str) else value
+    if isinstance(symbols, list) and symbols and all(isinstance(each, str) and each.strip() for each in symbols):
+        return tuple(symbols)
+    raise _refusal(record, "phone_sequence", repr(value)[:60], "symbols separated by spaces, or a list of symbols")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from mlflow_rank.errors import UsageError
+from mlflow_rank.speech.alignments import AlignmentFiles
 from mlflow_rank.speech.columns import Description
 from mlflow_rank.speech.containers import Header, require_file
 from mlflow_rank.speech.skips import UnusableAudio, counts_by_cause
@@ -46,10 +47,14 @@ class Corpus:
 
 @dataclass(slots=True)
 class Listing:
-    """A corpus while its source is read: each entry becomes an utterance or a skipped one, never both or neither."""
+    """A corpus while its source is read: each entry becomes an utterance or a skipped one, never both or neither.
+
+    `alignments` reads the TextGrid and CTM files that entries name; without it they stay unread.
+    """
 
     source: str
     kind: str
+    alignments: AlignmentFiles | None = None
     utterances: list[Utterance] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     _ignored: set[str] = field(default_factory=set)
@@ -73,7 +78,7 @@ class Listing:
             header_of: reads a header; called only where the row does not state how long the utterance is.
 
         Raises:
-            UsageError: the same key came before.
+            UsageError: the same key came before, or its phones cannot be read.
         """
         key = segment_key(key, row.start, row.end)
         if key in self._places:
@@ -90,6 +95,11 @@ class Listing:
         except UnusableAudio as unusable:
             self.skipped.append(unusable.skipped(key))
             return
+        phones = row.phones
+        if row.alignment is not None and self.alignments is not None:
+            phones = self.alignments.phones(
+                row.alignment, place=place, start=row.start or 0.0, duration=duration, whole=row.end is None
+            )
         self.utterances.append(
             Utterance(
                 key=key,
@@ -101,7 +111,8 @@ class Listing:
                 session=row.session,
                 text=row.text,
                 labels=row.labels,
-                phones=row.phones,
+                phones=phones,
+                phone_sequence=row.phone_sequence,
             )
         )
 

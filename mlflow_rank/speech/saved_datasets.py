@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlflow_rank.errors import UsageError
+from mlflow_rank.speech.alignments import AlignmentFiles
 from mlflow_rank.speech.columns import described
 from mlflow_rank.speech.containers import read_header
 from mlflow_rank.speech.corpus import Corpus, Listing
@@ -24,8 +25,8 @@ def is_saved_dataset(directory: Path) -> bool:
     return (directory / _SPLITS).is_file() or ((directory / _ONE).is_file() and (directory / "state.json").is_file())
 
 
-def list_saved_dataset(directory: Path) -> Corpus:
-    """List every row of every split.
+def list_saved_dataset(directory: Path, *, alignments: bool = False) -> Corpus:
+    """List every row of every split; read the phones in files that rows name where `alignments` says so.
 
     A row's key is its split and the name of its audio where names are there and differ, else its row number. Classes
     become the names of their classes. Other columns mean what they mean in a manifest.
@@ -34,7 +35,7 @@ def list_saved_dataset(directory: Path) -> Corpus:
         UsageError: not a saved dataset, no column of audio, or a value that its column does not allow.
         MissingDependencyError: the package `datasets` is not installed.
     """
-    listing = Listing(str(directory), "dataset")
+    listing = Listing(str(directory), "dataset", AlignmentFiles(directory) if alignments else None)
     for split in _splits(directory):
         place = f"{directory} ({split})" if split else str(directory)
         rows = open_split(directory / split if split else directory)

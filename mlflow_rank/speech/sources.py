@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from mlflow_rank.errors import UsageError
+from mlflow_rank.speech.alignments import Alignment, AlignmentFiles, AlignmentKind
 from mlflow_rank.speech.columns import audio_path, described
 from mlflow_rank.speech.containers import Header, read_header
 from mlflow_rank.speech.corpus import NOTHING_SAID, Corpus, Listing, file_key
 from mlflow_rank.speech.saved_datasets import is_saved_dataset, list_saved_dataset
 from mlflow_rank.speech.skips import UnusableAudio
 from mlflow_rank.speech.tables import MANIFEST_SUFFIXES, open_table
+from mlflow_rank.speech.textgrids import textgrid_beside
 from mlflow_rank.speech.utterance import AudioFile, DatasetAudio
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 
 
-def open_corpus(audio: str | Path) -> Corpus:
+def open_corpus(audio: str | Path, *, alignments: bool = False) -> Corpus:
     """List the utterances of a source.
 
     Args:
         audio: a directory (searched recursively for wav, flac, ogg and mp3), a manifest (JSONL, CSV, TSV,
             fairseq's TSV, Parquet; see `mlflow_rank.speech.columns`), or a Hugging Face dataset saved to disk.
+        alignments: whether to read the phones in TextGrid and CTM files that rows name, or that lie beside the audio
+            of a directory (`X.TextGrid` beside `X.wav`). Off, no such file is opened: a rank needs no labels, and a
+            large corpus has hundreds of thousands.
 
     Returns:
         The corpus in the order of the source. Headers are read for durations that a manifest does not state; nothing is
@@ -31,11 +37,15 @@ def open_corpus(audio: str | Path) -> Corpus:
 
     Raises:
         UsageError: no such source, nothing in it, or a row that does not mean what its columns promise (`file:line`).
-        MissingDependencyError: a saved dataset without the package `datasets`.
+        MissingDependencyError: a saved dataset without the package `datasets`, a TextGrid without `praatio`.
     """
     path = Path(audio).expanduser()
     if path.is_dir():
-        return list_saved_dataset(path) if is_saved_dataset(path) else _list_directory(path)
+        return (
+            list_saved_dataset(path, alignments=alignments)
+            if is_saved_dataset(path)
+            else _list_directory(path, alignments=alignments)
+        )
     if not path.exists():
         raise UsageError(
             "no such audio source",
@@ -43,13 +53,16 @@ def open_corpus(audio: str | Path) -> Corpus:
             expected=f"a directory, a dataset saved to disk, or a manifest ({', '.join(MANIFEST_SUFFIXES)})",
             remedy="check the path; relative paths start at the current directory",
         )
-    return _list_manifest(path)
+    return _list_manifest(path, alignments=alignments)
 
 
-def _list_directory(directory: Path) -> Corpus:
-    listing = Listing(str(directory), "directory")
+def _list_directory(directory: Path, *, alignments: bool) -> Corpus:
+    listing = Listing(str(directory), "directory", AlignmentFiles(Path()) if alignments else None)
     for path in _audio_files(directory):
-        listing.add(path.relative_to(directory).as_posix(), AudioFile(path), NOTHING_SAID, str(path), read_header)
+        row = NOTHING_SAID
+        if alignments and (beside := textgrid_beside(path)):
+            row = replace(row, alignment=Alignment(AlignmentKind.TEXTGRID, beside, None))
+        listing.add(path.relative_to(directory).as_posix(), AudioFile(path), row, str(path), read_header)
     return listing.closed(expected=f"files ending in {', '.join(AUDIO_SUFFIXES)} in the directory or below it")
 
 
@@ -74,9 +87,10 @@ def _refuse_unlistable(error: OSError) -> None:
     ) from error
 
 
-def _list_manifest(path: Path) -> Corpus:
+def _list_manifest(path: Path, *, alignments: bool) -> Corpus:
     table = open_table(path)
-    listing = Listing(str(path), table.kind)
+    # labels lie where the manifest does, also where fairseq's first line puts the audio elsewhere
+    listing = Listing(str(path), table.kind, AlignmentFiles(path.parent) if alignments else None)
     headers = _HeaderOnce()
     base = PurePosixPath(table.base.absolute().as_posix())
     for record in table.records:

@@ -55,7 +55,8 @@ class Utterance:
 
     `key` is unique in its corpus and independent of where the corpus lies on disk (path relative to the manifest,
     plus the segment). `start`/`end` are seconds within the source, None for the whole. `duration` is in seconds,
-    as the header or the manifest states it. Labels are text by field name.
+    as the header or the manifest states it. Labels are text by field name. `phones` have times; `phone_sequence` are
+    symbols in order without times.
     """
 
     key: str
@@ -68,6 +69,7 @@ class Utterance:
     text: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     phones: tuple[Phone, ...] | None = None
+    phone_sequence: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

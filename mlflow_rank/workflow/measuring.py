@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from mlflow_rank.encoders.listening import Listening
+from mlflow_rank.encoders.extraction import Protocol
 from mlflow_rank.encoders.torch_encoder import TorchEncoder
 from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.rank_measurement import Document, Heard, all_skipped, rank_measurement
 from mlflow_rank.spectra import PRESETS
 from mlflow_rank.speech.corpus import Corpus
 from mlflow_rank.speech.sampling import Sample, Sampling, draw
-from mlflow_rank.speech.skips import too_many_skipped, write_skipped
+from mlflow_rank.workflow.hearing import Hearing
 from mlflow_rank.workflow.progress import Progress, Silence
 from mlflow_rank.workflow.setting import STARTER, Setting
-from mlflow_rank.workflow.subjects import Subject, Subjects, hear_all, subjects
+from mlflow_rank.workflow.subjects import hear_all, subjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +49,12 @@ def measure(setting: Setting, request: RankRequest, progress: Progress | None = 
     setting.check()
     check_preset(request)
     with subjects(setting, progress) as loaded:
-        ranking = Ranking.prepare(setting, request, loaded, progress)
-        hear_all(ranking.listenings, setting, progress)
-        measurement = ranking.concluded(progress)
-        ranking.forget()
+        drawn = Drawn.of(setting, request, progress)
+        hearings = [Hearing.prepare(setting, each, measured=drawn.measured) for each in loaded.ranked]
+        hear_all([one for each in hearings for one in each.listenings], setting, progress)
+        measurement = concluded(drawn, hearings, progress)
+        for each in hearings:
+            each.forget()
     return measurement
 
 
@@ -66,69 +69,59 @@ def check_preset(request: RankRequest) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Ranking:
-    """A measurement between its sample and its documents: one listening for each encoder."""
+class Drawn:
+    """A measurement before anything is heard: the corpus, and the sample of it."""
 
     setting: Setting
     request: RankRequest
     corpus: Corpus
     sample: Sample
-    heard_by: tuple[Subject, ...]
-    listenings: tuple[Listening, ...]
 
     @classmethod
-    def prepare(cls, setting: Setting, request: RankRequest, loaded: Subjects, progress: Progress) -> Ranking:
-        """Draw the sample, and say what candidate and control are to hear."""
+    def of(cls, setting: Setting, request: RankRequest, progress: Progress) -> Drawn:
+        """Open the corpus and draw the sample."""
         corpus = setting.corpus(request.audio, progress)
-        sample = draw(corpus.utterances, request.sampling)
-        levels = PRESETS[request.preset].levels
-        protocol = setting.protocol(levels, frame_stride=request.sampling.frame_stride)
-        heard_by = tuple(each for each in (loaded.candidate, loaded.control) if each is not None)
-        listenings = tuple(each.listening(setting, sample.blocks, protocol) for each in heard_by)
-        return cls(setting, request, corpus, sample, heard_by, listenings)
+        return cls(setting, request, corpus, draw(corpus.utterances, request.sampling))
 
-    def concluded(self, progress: Progress) -> Measurement:
-        """Return the measurement, once everything was heard.
+    @property
+    def measured(self) -> tuple[Sample, Protocol]:
+        """The sample, and how its frames become rows."""
+        levels = PRESETS[self.request.preset].levels
+        return self.sample, self.setting.protocol(levels, frame_stride=self.request.sampling.frame_stride)
 
-        Raises:
-            MeasurementError: too much audio could not be used.
-        """
-        progress.begin("reading spectra", sum(len(each.encoder.layers) for each in self.heard_by))
-        documents = [
-            self._document(subject, listening, progress)
-            for subject, listening in zip(self.heard_by, self.listenings, strict=True)
-        ]
-        return Measurement(documents[0], documents[1] if len(documents) > 1 else None, self.heard_by[0].encoder)
 
-    def forget(self) -> None:
-        """Remove what was kept for going on: only when nothing can interrupt the measurement any more."""
-        for listening in self.listenings:
-            listening.cache.remove()
+def concluded(drawn: Drawn, hearings: Sequence[Hearing], progress: Progress) -> Measurement:
+    """Return the measurement, once candidate and control (where there is one) have heard the sample.
 
-    def _document(self, subject: Subject, listening: Listening, progress: Progress) -> Document:
-        heard = Heard.of(listening.files)
-        skipped = all_skipped(self.corpus, heard)
-        offered = len(self.corpus.skipped) + len(self.sample.utterances)
-        too_many = too_many_skipped(skipped, offered, self.setting.max_skipped)
-        if too_many:
-            self.setting.output.mkdir(parents=True, exist_ok=True)
-            write_skipped(skipped, self.setting.output / "skipped.jsonl")
-            progress.say(f"every skipped file and its cause: {self.setting.output / 'skipped.jsonl'}")
-            raise too_many
-        document = rank_measurement(
-            subject.encoder,
-            self.corpus,
-            self.sample,
-            listening.protocol,
-            heard,
-            preset=self.request.preset,
-            intervals=self.request.intervals,
-            after_layer=lambda: progress.advance(1),
-        )
-        # as the user named them: what they were resolved to is a path of this machine
-        document["model"] = {**_mapping(document["model"]), "spec": subject.spec}
-        document["audio"] = {**_mapping(document["audio"]), "source": self.request.audio}
-        return document
+    Raises:
+        MeasurementError: too much audio could not be used.
+    """
+    encoders = [hearing.subject.encoder for hearing in hearings]
+    progress.begin("reading spectra", sum(len(encoder.layers) for encoder in encoders))
+    documents = [_document(drawn, hearing, progress) for hearing in hearings]
+    return Measurement(documents[0], documents[1] if len(documents) > 1 else None, encoders[0])
+
+
+def _document(drawn: Drawn, hearing: Hearing, progress: Progress) -> Document:
+    setting, request = drawn.setting, drawn.request
+    heard = Heard.of([] if hearing.ranking is None else hearing.ranking.files)
+    setting.check_skipped(
+        all_skipped(drawn.corpus, heard), len(drawn.corpus.skipped) + len(drawn.sample.utterances), progress
+    )
+    document = rank_measurement(
+        hearing.subject.encoder,
+        drawn.corpus,
+        drawn.sample,
+        drawn.measured[1],
+        heard,
+        preset=request.preset,
+        intervals=request.intervals,
+        after_layer=lambda: progress.advance(1),
+    )
+    # as the user named them: what they were resolved to is a path of this machine
+    document["model"] = {**_mapping(document["model"]), "spec": hearing.subject.spec}
+    document["audio"] = {**_mapping(document["audio"]), "source": request.audio}
+    return document
 
 
 def _mapping(value: object) -> dict[str, object]:

@@ -11,6 +11,9 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """Say what happens next."""
 
+    def say_once(self, text: str) -> None:
+        """Say it, unless it was said before."""
+
     def begin(self, title: str, total: float) -> None:
         """Start a stretch of work of `total` units."""
 
@@ -22,6 +25,9 @@ class Silence:
     """Progress that nobody watches."""
 
     def say(self, text: str) -> None:
+        """Say nothing."""
+
+    def say_once(self, text: str) -> None:
         """Say nothing."""
 
     def begin(self, title: str, total: float) -> None:

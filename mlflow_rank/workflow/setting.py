@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow_rank.encoders.extraction import Protocol
 from mlflow_rank.errors import UsageError
 from mlflow_rank.speech.corpus import Corpus
-from mlflow_rank.speech.skips import DEFAULT_MAX_SKIPPED, too_many_skipped
+from mlflow_rank.speech.skips import DEFAULT_MAX_SKIPPED, too_many_skipped, write_skipped
 from mlflow_rank.speech.sources import open_corpus
 from mlflow_rank.speech.starter.corpus import ABOUT, SET_NAMES, cache_directory, starter_corpus
+from mlflow_rank.speech.utterance import Skipped
 from mlflow_rank.workflow.progress import Progress
 
 STARTER = "starter"
@@ -47,6 +49,19 @@ class Setting:
         """
         too_many_skipped((), 0, self.max_skipped)
 
+    def check_skipped(self, skipped: Sequence[Skipped], offered: int, progress: Progress) -> None:
+        """Refuse to go on where too much of the audio on offer could not be used; what it was is written down.
+
+        Raises:
+            MeasurementError: more than `max_skipped` of it.
+        """
+        too_many = too_many_skipped(skipped, offered, self.max_skipped)
+        if too_many:
+            self.output.mkdir(parents=True, exist_ok=True)
+            write_skipped(skipped, self.output / "skipped.jsonl")
+            progress.say(f"every skipped file and its cause: {self.output / 'skipped.jsonl'}")
+            raise too_many
+
     @property
     def blocks_at(self) -> Path:
         """Where finished blocks are kept."""
@@ -66,7 +81,7 @@ class Setting:
         if name != STARTER or Path(source).exists():
             return open_corpus(source)
         manifest = starter_corpus(self.cache, say=progress.say).manifest(part or "unlabelled")
-        progress.say(f"the starter corpus. {ABOUT}")
+        progress.say_once(f"the starter corpus. {ABOUT}")
         if not manifest.is_file():
             raise UsageError("no such part of the starter corpus", got=part, expected=", ".join(SET_NAMES))
         return open_corpus(manifest)

@@ -50,6 +50,17 @@ class Subjects:
     log_mel: Subject | None = None
     champion: Subject | None = None
 
+    @property
+    def roles(self) -> dict[str, Subject]:
+        """Everybody who is there, by role."""
+        roles = (("candidate", self.candidate), ("control", self.control), ("log_mel", self.log_mel))
+        return {role: each for role, each in (*roles, ("champion", self.champion)) if each is not None}
+
+    @property
+    def ranked(self) -> list[Subject]:
+        """Those whose rank is measured: candidate and control."""
+        return [each for each in (self.candidate, self.control) if each is not None]
+
 
 @contextmanager
 def subjects(

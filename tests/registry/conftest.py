@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -69,6 +70,18 @@ def measurement(*, layers: int = 3, dim: int = 16, unknown: tuple[int, ...] = ()
 @pytest.fixture(scope="session")
 def make_measurement() -> Callable[..., Document]:
     return measurement
+
+
+@pytest.fixture(scope="session")
+def make_pilot() -> Callable[..., Document]:
+    """Make a pilot document: see tests/modules/pilots.py for what it can be asked."""
+    spec = importlib.util.spec_from_file_location("pilots", Path(__file__).parents[1] / "modules" / "pilots.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    make: Callable[..., Document] = module.pilot
+    return make
 
 
 @pytest.fixture(scope="session")

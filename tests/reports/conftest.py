@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,4 +53,16 @@ def make_document() -> Callable[..., Document]:
             ],
         }
 
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_pilot() -> Callable[..., Document]:
+    """Make a pilot document: see tests/modules/pilots.py for what it can be asked."""
+    spec = importlib.util.spec_from_file_location("pilots", Path(__file__).parents[1] / "modules" / "pilots.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    make: Callable[..., Document] = module.pilot
     return make

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlflow_rank.reports.bars import ASCII, UNICODE, bar
 from mlflow_rank.reports.subject import summary_lines
-from mlflow_rank.reports.table import ASCII, UNICODE, bar, print_table
+from mlflow_rank.reports.table import print_table
 
 Make = Callable[..., dict[str, Any]]
 

@@ -1,0 +1,139 @@
+"""From what heads call the test items to scores of every layer, each ready to be compared with another encoder's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mlflow_rank.probes.design import Design, Shots
+from mlflow_rank.probes.predictions import LayerFeatures, LayerKey, Predictions
+from mlflow_rank.probes.refusals import RefusedError
+from mlflow_rank.probes.scores import METRICS, Replicates, replicates
+from mlflow_rank.probes.tallies import class_tallies
+from mlflow_rank.probes.tasks import Task
+from mlflow_rank.probes.verification import MAX_ITEMS, Trials, trial_items, verification
+
+Domain = Literal["in_domain", "out_of_domain"]
+DOMAINS: tuple[Domain, ...] = ("in_domain", "out_of_domain")
+COSINE = "cosine"  # the head of rows that no head was trained for
+UNTRAINED: Shots = "all"  # shots of those rows, so that they stand beside the heads trained with all labels
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """Which row a score belongs to: layer, head, shots and metric."""
+
+    layer: LayerKey
+    head: str
+    shots: Shots
+    metric: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """The replicates of one cell in each domain where there are any; elsewhere why not. `labels` were trained on."""
+
+    found: Mapping[Domain, Replicates]
+    causes: Mapping[Domain, str]
+    labels: float
+
+
+def score_items(task: Task, design: Design, predicted: Sequence[Predictions]) -> dict[Cell, Scored]:
+    """Return the scores of whole utterances by class: every prediction with every metric read from class tallies."""
+    truth = {"in_domain": design.class_codes(design.inside)[list(design.test)]}
+    groups = {"in_domain": [design.inside.groups[index] for index in design.test]}
+    if design.outside is not None:
+        truth["out_of_domain"] = design.class_codes(design.outside)[list(design.outside_test)]
+        groups["out_of_domain"] = [design.outside.groups[index] for index in design.outside_test]
+    scored = {}
+    for each in predicted:
+        codes = {"in_domain": each.inside, "out_of_domain": each.outside}
+        for metric in task.metrics:
+            if METRICS[metric].reads != "classes":
+                continue
+            found: dict[Domain, Replicates] = {}
+            causes: dict[Domain, str] = {}
+            for domain in DOMAINS:
+                if domain not in truth or not len(truth[domain]):
+                    causes[domain] = design.outside_cause
+                    continue
+                tallies = class_tallies(truth[domain], codes[domain], groups[domain], classes=len(design.classes))
+                found[domain] = replicates(metric, tallies)
+            scored[Cell(each.layer, each.head, each.shots, metric)] = Scored(found, causes, each.labels)
+    return scored
+
+
+def score_pairs(
+    task: Task, design: Design, layers: Mapping[int, LayerFeatures], predicted: Sequence[Predictions]
+) -> dict[Cell, Scored]:
+    """Return the equal error rates of speaker verification: by cosine of vectors, and by heads' decision values.
+
+    Heads are asked with the most shots only: verification has one number of labels that matters, all of them.
+    """
+    if task.kind != "speaker":
+        return {}
+    trials = {domain: _trials(design, domain) for domain in DOMAINS}
+    scored = {}
+    pool = list(design.pool)
+    for position, features in layers.items():
+        centre = np.asarray(features.inside[pool], dtype=np.float64).mean(axis=0)
+        vectors: dict[Domain, np.ndarray] = {
+            "in_domain": features.inside[list(design.test)],
+            "out_of_domain": features.outside,
+        }
+        scored[Cell(position, COSINE, UNTRAINED, "eer_cosine")] = _verified(
+            trials, {domain: rows[None] for domain, rows in vectors.items()}, centre[None], "eer_cosine", 0.0
+        )
+    most = [shots for shots in design.shots if shots not in design.refusals][-1:]
+    for each in predicted:
+        if each.shots in most:
+            values: dict[Domain, np.ndarray] = {"in_domain": each.values, "out_of_domain": each.outside_values}
+            cell = Cell(each.layer, each.head, each.shots, "eer_probe")
+            centre = each.values.mean(axis=1)
+            scored[cell] = _verified(trials, values, centre, "eer_probe", each.labels)
+    return scored
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Tested:
+    """The trials of one domain and which of its items they are between; None and why where there are none."""
+
+    trials: Trials | None
+    items: tuple[int, ...]
+    cause: str
+
+
+def _trials(design: Design, domain: Domain) -> _Tested:
+    items, chosen = design.inside, list(design.test)
+    if domain == "out_of_domain":
+        if design.outside is None:
+            return _Tested(None, (), design.outside_cause)
+        items, chosen = design.outside, list(range(len(design.outside)))
+    keys, speakers = [items.keys[index] for index in chosen], [items.labels[index] for index in chosen]
+    taken = trial_items(keys, speakers, seed=design.seed, most=MAX_ITEMS)
+    try:
+        trials = Trials.of([speakers[place] for place in taken], [items.sessions[chosen[place]] for place in taken])
+    except RefusedError as refused:
+        return _Tested(None, (), refused.what)
+    return _Tested(trials, tuple(taken), "")
+
+
+def _verified(
+    trials: Mapping[Domain, _Tested],
+    vectors: Mapping[Domain, np.ndarray],
+    centre: np.ndarray,
+    metric: Literal["eer_cosine", "eer_probe"],
+    labels: float,
+) -> Scored:
+    found: dict[Domain, Replicates] = {}
+    causes: dict[Domain, str] = {}
+    for domain, tested in trials.items():
+        if tested.trials is None:
+            causes[domain] = tested.cause
+        else:
+            rows = vectors[domain][:, list(tested.items)]
+            found[domain] = verification(tested.trials, rows, centre=centre, metric=metric)
+    return Scored(found, causes, labels)
