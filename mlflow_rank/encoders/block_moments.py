@@ -104,6 +104,12 @@ class BlockFile:
         with np.load(self.path, allow_pickle=False) as stored:
             return {name: stored[f"{KEPT}{name}"] for name in names if f"{KEPT}{name}" in stored.files}
 
+    def read_names(self, prefix: str) -> list[str]:
+        """Return the names of kept arrays that begin with `prefix`, without it."""
+        full = f"{KEPT}{prefix}"
+        with np.load(self.path, allow_pickle=False) as stored:
+            return [name.removeprefix(full) for name in stored.files if name.startswith(full)]
+
     def read_packed(self, place: Place) -> PackedMoments:
         """Return the moments of one layer and level, packed; nothing else is read."""
         with np.load(self.path, allow_pickle=False) as stored:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mlflow_rank.encoders.interface import Encoder
 from mlflow_rank.evidence.labels_saved import labels_saved
 from mlflow_rank.evidence.pilot_rows import Encoders, Row, scored_rows, unknown_rows
-from mlflow_rank.evidence.pilot_scores import Cell, Domain, Scored
+from mlflow_rank.evidence.pilot_scores import Cell, Domain, Scored, Tested
 from mlflow_rank.evidence.rank_measurement import Document
 from mlflow_rank.probes.design import Design, Shots
 from mlflow_rank.probes.predictions import PILOT_BEST, Predictions
@@ -38,9 +38,10 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piloted:
-    """What a pilot of one task found: the design, what the candidate's heads called, and all encoders' scores."""
+    """What a pilot of one task found: the design, what was tested and how the candidate called it, all scores."""
 
     design: Design
+    tested: Tested
     predicted: Sequence[Predictions]
     candidate: Mapping[Cell, Scored]
     control: Mapping[Cell, Scored]
@@ -97,7 +98,7 @@ def _scored(protocol: Protocol, found: Piloted, encoder: Encoder) -> list[Row]:
     rows = scored_rows(
         protocol.task.name,
         encoders,
-        classes=len(found.design.classes),
+        classes=len(found.tested.classes),
         outside="out_of_domain" in protocol.domains,
     )
     layers = [layer.index for layer in encoder.layers]
@@ -136,7 +137,7 @@ def _task(
     design = found.design
     splits = design.describe()
     return named | {
-        "classes": list(design.classes),
+        "classes": list(found.tested.classes),
         "protocol": {
             **asked,
             "disjoint_by": protocol.group_unit if design.disjoint_by == "group" else design.disjoint_by,
@@ -148,7 +149,7 @@ def _task(
         "splits": {name: splits[name] for name in ("test", "pool", "outside_test", "draws")},
         "labels_saved": labels_saved(rows, metric=task.metrics[0]),
         "layer_choice": _choice(protocol, found.predicted, rank_best),
-        "confusions": _confusions(design, protocol, found.predicted),
+        "confusions": _confusions(found.tested, protocol, found.predicted),
     }
 
 
@@ -173,20 +174,18 @@ def _choice(protocol: Protocol, predicted: Sequence[Predictions], rank_best: int
     }
 
 
-def _confusions(design: Design, protocol: Protocol, predicted: Sequence[Predictions]) -> list[dict[str, object]]:
+def _confusions(tested: Tested, protocol: Protocol, predicted: Sequence[Predictions]) -> list[dict[str, object]]:
     """Return the confusions of the first head with the most shots, of every layer and domain."""
     head, shots = next(iter(protocol.heads)), _most(protocol.shots, predicted)
-    truth = design.class_codes(design.inside)[list(design.test)]
     confusions = []
     for each in predicted:
         if (each.head, each.shots) != (head, shots):
             continue
-        domains = [("in_domain", truth, each.inside)]
-        if design.outside is not None and design.outside_test:
-            outside = design.class_codes(design.outside)[list(design.outside_test)]
-            domains.append(("out_of_domain", outside, each.outside))
-        for domain, codes, called in domains:
-            matrix = confusion(codes, called, classes=len(design.classes)).tolist()
+        for domain, codes in tested.truth.items():
+            if not len(codes):
+                continue
+            called = each.inside if domain == "in_domain" else each.outside
+            matrix = confusion(codes, called, classes=len(tested.classes)).tolist()
             names = {"layer": each.layer, "domain": domain, "head": head, "shots": shots}
             confusions.append({**names, "matrix": matrix})
     return confusions

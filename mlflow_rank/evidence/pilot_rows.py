@@ -114,7 +114,10 @@ def _value(scored: Scored | None, domain: Domain) -> float | None:
 def _delta(found: Replicates, reference: Scored | None, domain: Domain) -> Row:
     if reference is None or domain not in reference.found:
         return {}
-    gained: Difference = difference(found, reference.found[domain], pairing="same_items")
+    other = reference.found[domain]
+    # Frames of another rate are other items of the same speakers: compared unpaired, which errs to the wide side.
+    same = (found.groups, found.items) == (other.groups, other.items)
+    gained: Difference = difference(found, other, pairing="same_items" if same else "other_items")
     if isinstance(gained.interval, NoInterval):
         return {"delta": gained.value}
     return {"delta": gained.value, "delta_low": gained.interval.low, "delta_high": gained.interval.high}

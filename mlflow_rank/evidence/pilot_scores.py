@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlflow_rank.probes.design import Design, Shots
 from mlflow_rank.probes.predictions import LayerFeatures, LayerKey, Predictions
 from mlflow_rank.probes.refusals import RefusedError
 from mlflow_rank.probes.scores import METRICS, Replicates, replicates
-from mlflow_rank.probes.tallies import class_tallies
+from mlflow_rank.probes.tallies import Tallies, class_tallies
 from mlflow_rank.probes.tasks import Task
 from mlflow_rank.probes.verification import MAX_ITEMS, Trials, trial_items, verification
 
@@ -41,28 +42,41 @@ class Scored:
     labels: float
 
 
-def score_items(task: Task, design: Design, predicted: Sequence[Predictions]) -> dict[Cell, Scored]:
-    """Return the scores of whole utterances by class: every prediction with every metric read from class tallies."""
-    truth = {"in_domain": design.class_codes(design.inside)[list(design.test)]}
-    groups = {"in_domain": [design.inside.groups[index] for index in design.test]}
+@dataclass(frozen=True, slots=True, eq=False)
+class Tested:
+    """The things that are classified in each domain: their codes (−1: not counted) and the names of their groups."""
+
+    truth: Mapping[Domain, NDArray[np.integer]]
+    groups: Mapping[Domain, Sequence[str]]
+    classes: tuple[str, ...]
+    outside_cause: str
+
+
+def tested_items(design: Design) -> Tested:
+    """Return the test items of a design."""
+    truth: dict[Domain, NDArray[np.integer]] = {"in_domain": design.class_codes(design.inside)[list(design.test)]}
+    groups: dict[Domain, Sequence[str]] = {"in_domain": [design.inside.groups[index] for index in design.test]}
     if design.outside is not None:
         truth["out_of_domain"] = design.class_codes(design.outside)[list(design.outside_test)]
         groups["out_of_domain"] = [design.outside.groups[index] for index in design.outside_test]
+    return Tested(truth, groups, design.classes, design.outside_cause)
+
+
+def score_classes(task: Task, tested: Tested, predicted: Sequence[Predictions]) -> dict[Cell, Scored]:
+    """Return the scores of everything classified: every prediction with every metric read from class tallies."""
     scored = {}
     for each in predicted:
-        codes = {"in_domain": each.inside, "out_of_domain": each.outside}
+        tallied: dict[Domain, Tallies] = {}
+        called: dict[Domain, NDArray[np.intp]] = {"in_domain": each.inside, "out_of_domain": each.outside}
+        for domain, truth in tested.truth.items():
+            if len(truth):
+                codes, groups = called[domain], tested.groups[domain]
+                tallied[domain] = class_tallies(truth, codes, groups, classes=len(tested.classes))
+        causes = {domain: tested.outside_cause for domain in DOMAINS if domain not in tallied}
         for metric in task.metrics:
-            if METRICS[metric].reads != "classes":
-                continue
-            found: dict[Domain, Replicates] = {}
-            causes: dict[Domain, str] = {}
-            for domain in DOMAINS:
-                if domain not in truth or not len(truth[domain]):
-                    causes[domain] = design.outside_cause
-                    continue
-                tallies = class_tallies(truth[domain], codes[domain], groups[domain], classes=len(design.classes))
-                found[domain] = replicates(metric, tallies)
-            scored[Cell(each.layer, each.head, each.shots, metric)] = Scored(found, causes, each.labels)
+            if METRICS[metric].reads == "classes":
+                found = {domain: replicates(metric, tallies) for domain, tallies in tallied.items()}
+                scored[Cell(each.layer, each.head, each.shots, metric)] = Scored(found, causes, each.labels)
     return scored
 
 
@@ -98,7 +112,7 @@ def score_pairs(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Tested:
+class _Pairs:
     """The trials of one domain and which of its items they are between; None and why where there are none."""
 
     trials: Trials | None
@@ -106,23 +120,23 @@ class _Tested:
     cause: str
 
 
-def _trials(design: Design, domain: Domain) -> _Tested:
+def _trials(design: Design, domain: Domain) -> _Pairs:
     items, chosen = design.inside, list(design.test)
     if domain == "out_of_domain":
         if design.outside is None:
-            return _Tested(None, (), design.outside_cause)
+            return _Pairs(None, (), design.outside_cause)
         items, chosen = design.outside, list(range(len(design.outside)))
     keys, speakers = [items.keys[index] for index in chosen], [items.labels[index] for index in chosen]
     taken = trial_items(keys, speakers, seed=design.seed, most=MAX_ITEMS)
     try:
         trials = Trials.of([speakers[place] for place in taken], [items.sessions[chosen[place]] for place in taken])
     except RefusedError as refused:
-        return _Tested(None, (), refused.what)
-    return _Tested(trials, tuple(taken), "")
+        return _Pairs(None, (), refused.what)
+    return _Pairs(trials, tuple(taken), "")
 
 
 def _verified(
-    trials: Mapping[Domain, _Tested],
+    trials: Mapping[Domain, _Pairs],
     vectors: Mapping[Domain, np.ndarray],
     centre: np.ndarray,
     metric: Literal["eer_cosine", "eer_probe"],

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mlflow_rank.evidence.rank_measurement import Document
 from mlflow_rank.workflow import measuring, piloting
-from mlflow_rank.workflow.hearing import Hearing
 from mlflow_rank.workflow.measuring import Drawn, Measurement, RankRequest
-from mlflow_rank.workflow.piloting import Piloting, PilotRequest
+from mlflow_rank.workflow.piloting import Piloting, PilotRequest, Rounds
 from mlflow_rank.workflow.progress import Progress, Silence
 from mlflow_rank.workflow.setting import Setting
-from mlflow_rank.workflow.subjects import hear_all, subjects
+from mlflow_rank.workflow.subjects import subjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +42,20 @@ def assess(
     for request in pilots:
         piloting.check_request(request)
     first = pilots[0]
-    with subjects(setting, progress, log_mel=first.log_mel, against=first.against) as loaded:
+    with (
+        subjects(setting, progress, log_mel=first.log_mel, against=first.against) as loaded,
+        tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder,
+    ):
         drawn = Drawn.of(setting, rank, progress)
         planned = [Piloting.of(setting, request, progress) for request in pilots]
-        wishes = [each.wish for each in planned]
-        ranked = {id(each) for each in loaded.ranked}
-        hearings = {
-            role: Hearing.prepare(setting, each, wishes, drawn.measured if id(each) in ranked else None)
-            for role, each in loaded.roles.items()
-        }
-        hear_all([one for each in hearings.values() for one in each.listenings], setting, progress)
-        measured = [hearings[role] for role in ("candidate", "control") if role in hearings]
-        measurement = measuring.concluded(drawn, measured, progress)
-        rank_best = widest_layer(measurement.document)
-        pilot = piloting.concluded(planned, hearings, progress, rank_best=rank_best)
-        for each in hearings.values():
-            each.forget()
+        ranked = ("candidate", "control")
+        measured = {role: drawn.measured if role in ranked else None for role in loaded.roles}
+        rounds = Rounds.of(planned, loaded, measured)
+        rounds.hear(setting, Path(folder), progress)
+        hearings = [rounds.hearings[role] for role in ranked if role in rounds.hearings]
+        measurement = measuring.concluded(drawn, hearings, progress)
+        pilot = piloting.concluded(rounds, progress, rank_best=widest_layer(measurement.document))
+        rounds.forget()
     return Assessment(measurement, pilot)
 
 

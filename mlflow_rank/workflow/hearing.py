@@ -61,7 +61,7 @@ class Hearing:
             ranking = subject.listening(setting, measured[0].blocks, measured[1], _keepings(shared))
         if beyond:
             own = [(wish, [sound for sound in wish.sounds if sound not in known]) for wish in wishes]
-            labelled = subject.listening(setting, _blocks(beyond), setting.protocol(), _keepings(own))
+            labelled = subject.listening(setting, blocks_of(beyond), setting.protocol(), _keepings(own))
         return cls(subject, ranking, labelled, known)
 
     @property
@@ -122,6 +122,7 @@ def _keepings(wishes: Sequence[tuple[Wish, Sequence[str]]]) -> tuple[PooledVecto
     return tuple(PooledVectors(wish.name, frozenset(keys), wish.pooling) for wish, keys in wishes if keys)
 
 
-def _blocks(utterances: Sequence[Utterance]) -> list[Block]:
+def blocks_of(utterances: Sequence[Utterance]) -> list[Block]:
+    """Return labelled utterances in blocks that are heard in one go."""
     starts = range(0, len(utterances), UTTERANCES_PER_BLOCK)
     return [Block(index, tuple(utterances[start : start + UTTERANCES_PER_BLOCK])) for index, start in enumerate(starts)]

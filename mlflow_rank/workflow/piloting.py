@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from mlflow_rank.encoders.extraction import Protocol as RowProtocol
 from mlflow_rank.encoders.pooled_vectors import check_pooling
 from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.pilot_result import Piloted, Protocol, pilot_result
-from mlflow_rank.evidence.pilot_scores import DOMAINS, Cell, Domain, Scored, score_items, score_pairs
+from mlflow_rank.evidence.pilot_scores import DOMAINS, Cell, Domain, Scored, score_classes, score_pairs, tested_items
 from mlflow_rank.evidence.rank_measurement import Document
 from mlflow_rank.probes.design import SHOTS, Shots, make_design
 from mlflow_rank.probes.heads import HEADS
@@ -21,11 +24,13 @@ from mlflow_rank.probes.refusals import RefusedError
 from mlflow_rank.probes.tasks import Task, parse_task
 from mlflow_rank.speech.digests import corpus_digest
 from mlflow_rank.speech.labelled import GroupUnit, LabelledCorpus, group_of, group_unit, label_of, labelled
+from mlflow_rank.speech.sampling import Sample
 from mlflow_rank.speech.utterance import Skipped, Utterance
 from mlflow_rank.workflow.hearing import Hearing, KeptVectors, Wish, sound_of
+from mlflow_rank.workflow.phone_piloting import PhoneCourse, PhonePilot
 from mlflow_rank.workflow.progress import Progress, Silence
 from mlflow_rank.workflow.setting import Setting
-from mlflow_rank.workflow.subjects import hear_all, subjects
+from mlflow_rank.workflow.subjects import Subjects, hear_all, subjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +79,15 @@ def pilot(setting: Setting, request: PilotRequest, progress: Progress | None = N
     progress = progress or Silence()
     setting.check()
     check_request(request)
-    with subjects(setting, progress, log_mel=request.log_mel, against=request.against) as loaded:
+    with (
+        subjects(setting, progress, log_mel=request.log_mel, against=request.against) as loaded,
+        tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder,
+    ):
         piloting = Piloting.of(setting, request, progress)
-        hearings = {role: Hearing.prepare(setting, each, [piloting.wish]) for role, each in loaded.roles.items()}
-        hear_all([one for each in hearings.values() for one in each.listenings], setting, progress)
-        document = concluded([piloting], hearings, progress)
-        for each in hearings.values():
-            each.forget()
+        rounds = Rounds.of([piloting], loaded, dict.fromkeys(loaded.roles))
+        rounds.hear(setting, Path(folder), progress)
+        document = concluded(rounds, progress)
+        rounds.forget()
     return document
 
 
@@ -98,19 +105,42 @@ class Piloting:
     def of(cls, setting: Setting, request: PilotRequest, progress: Progress) -> Piloting:
         """Open the corpora and find the labels."""
         task = check_request(request)
-        corpora: dict[Domain, LabelledCorpus] = {"in_domain": labelled(setting.corpus(request.labels, progress), task)}
-        if request.labels_ood is not None:
-            corpora["out_of_domain"] = labelled(setting.corpus(request.labels_ood, progress), task)
+        sources: dict[Domain, str | None] = {"in_domain": request.labels, "out_of_domain": request.labels_ood}
+        corpora = {
+            domain: labelled(setting.corpus(source, progress, alignments=task.kind == "phone"), task)
+            for domain, source in sources.items()
+            if source is not None
+        }
         unit = group_unit(each for corpus in corpora.values() for each in corpus.utterances)
         return cls(setting, request, task, corpora, unit)
 
     @property
     def wish(self) -> Wish:
-        """What is to be kept of the utterances."""
+        """What is to be kept of the utterances; for phones nothing, as they have rounds of their own."""
+        if self.task.kind == "phone":
+            return Wish(self.task.name, {}, "mean")
         sounds = {sound_of(each): each for corpus in self.corpora.values() for each in corpus.utterances}
         return Wish(f"pilot_{self.task.name}", sounds, check_pooling(self.request.pooling))
 
-    def skipped(self, kept: KeptVectors, progress: Progress) -> list[Skipped]:
+    def phones(self) -> PhonePilot | RefusedError:
+        """Return the design over spoken phones, or why there is none."""
+        request = self.request
+        try:
+            return PhonePilot.of(
+                self.setting,
+                self.task,
+                {domain: corpus.utterances for domain, corpus in self.corpora.items()},
+                self.unit,
+                shots=request.shots,
+                draws=request.draws,
+                seed=request.seed,
+                test_share=request.test_share,
+                heads=request.heads,
+            )
+        except RefusedError as refused:
+            return refused
+
+    def skipped(self, unheard: Mapping[str, Skipped], progress: Progress) -> list[Skipped]:
         """Return what could not be used, found while listing or while hearing.
 
         Raises:
@@ -118,10 +148,8 @@ class Piloting:
         """
         listed = [each for corpus in self.corpora.values() for each in corpus.corpus.skipped]
         used = [each for corpus in self.corpora.values() for each in corpus.utterances]
-        unheard = [
-            replace(kept.skipped[sound_of(each)], key=each.key) for each in used if sound_of(each) in kept.skipped
-        ]
-        skipped = sorted((*listed, *unheard), key=lambda each: each.key)
+        named = [replace(unheard[sound_of(each)], key=each.key) for each in used if sound_of(each) in unheard]
+        skipped = sorted((*listed, *named), key=lambda each: each.key)
         self.setting.check_skipped(skipped, len(listed) + len(used), progress)
         return skipped
 
@@ -139,7 +167,7 @@ class Piloting:
             for domain, corpus in self.corpora.items()
         }
         digests = kept["candidate"].digests
-        protocol = self._protocol(chosen, digests, controlled="control" in kept)
+        protocol = self.protocol(chosen, digests, controlled="control" in kept)
         try:
             return protocol, self._piloted(kept, chosen, digests, progress)
         except RefusedError as refused:
@@ -163,6 +191,7 @@ class Piloting:
             test_share=request.test_share,
             disjoint_by=self.task.disjoint_by,
         )
+        tested = tested_items(design)
         heads = {name: HEADS[name] for name in request.heads}
         steps = len(heads) * sum(len(design.draws_of(shots)) for shots in design.shots)
         progress.begin("training probes", steps * sum(len(each.layers) for each in kept.values()))
@@ -176,10 +205,10 @@ class Piloting:
             }
             with threadpool_limits(1):  # many small decompositions: threads would wait longer than they work
                 predicted[role] = predict(layers, design, heads, after=partial(progress.advance, len(layers)))
-                scored[role] = score_items(self.task, design, predicted[role])
+                scored[role] = score_classes(self.task, tested, predicted[role])
                 scored[role] |= score_pairs(self.task, design, layers, predicted[role])
         others = (scored.get(role, {}) for role in ("control", "log_mel", "champion"))
-        return Piloted(design, predicted["candidate"], scored["candidate"], *others)
+        return Piloted(design, tested, predicted["candidate"], scored["candidate"], *others)
 
     def _items(self, utterances: Sequence[Utterance], digests: Mapping[str, str]) -> Items:
         return Items(
@@ -190,16 +219,19 @@ class Piloting:
             sessions=tuple(each.session for each in utterances),
         )
 
-    def _protocol(
+    def protocol(
         self, chosen: Mapping[Domain, Sequence[Utterance]], digests: Mapping[str, str], *, controlled: bool
     ) -> Protocol:
+        """Return how the task was piloted on the `chosen` utterances."""
         request = self.request
         sources = {"in_domain": request.labels, "out_of_domain": request.labels_ood}
         domains: dict[Domain, Mapping[str, object]] = {}
         for domain, utterances in chosen.items():
             domains[domain] = {
                 "source": sources[domain],
-                "corpus_digest": corpus_digest(digests[sound_of(each)] for each in utterances) if utterances else None,
+                "corpus_digest": corpus_digest(digests[sound_of(each)] for each in utterances)
+                if utterances and digests
+                else None,
                 "items": len(utterances),
                 "unlabelled": self.corpora[domain].unlabelled,
                 "groups": len({group_of(each, self.unit) for each in utterances}),
@@ -220,13 +252,48 @@ class Piloting:
         )
 
 
-def concluded(
-    pilotings: Sequence[Piloting],
-    hearings: Mapping[str, Hearing],
-    progress: Progress,
-    *,
-    rank_best: int | None = None,
-) -> Document:
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """Everything that is heard for some pilots, and for a measurement beside them where there is one."""
+
+    pilotings: tuple[Piloting, ...]
+    hearings: Mapping[str, Hearing]
+    courses: Mapping[str, PhoneCourse]
+
+    @classmethod
+    def of(
+        cls,
+        pilotings: Sequence[Piloting],
+        loaded: Subjects,
+        measured: Mapping[str, tuple[Sample, RowProtocol] | None],
+    ) -> Rounds:
+        """Plan what every encoder is to hear; `measured` says by role whose rank is to be measured on which sample."""
+        setting, wishes = pilotings[0].setting, [each.wish for each in pilotings]
+        hearings = {
+            role: Hearing.prepare(setting, subject, wishes, measured[role]) for role, subject in loaded.roles.items()
+        }
+        courses = {
+            each.task.name: PhoneCourse(each.phones(), loaded.roles) for each in pilotings if each.task.kind == "phone"
+        }
+        return cls(tuple(pilotings), hearings, courses)
+
+    def hear(self, setting: Setting, folder: Path, progress: Progress) -> None:
+        """Hear the first round, and where phones are piloted the second."""
+        first = [one for each in self.hearings.values() for one in each.listenings]
+        hear_all([*first, *(one for course in self.courses.values() for one in course.first())], setting, progress)
+        second = [one for course in self.courses.values() for one in course.second(folder, progress)]
+        if second:
+            hear_all(second, setting, progress)
+
+    def forget(self) -> None:
+        """Remove what was kept for going on: only when nothing can interrupt the use case any more."""
+        for hearing in self.hearings.values():
+            hearing.forget()
+        for course in self.courses.values():
+            course.forget()
+
+
+def concluded(rounds: Rounds, progress: Progress, *, rank_best: int | None = None) -> Document:
     """Return the document of all pilots, once everything was heard.
 
     Raises:
@@ -234,25 +301,36 @@ def concluded(
         MeasurementError: too much audio could not be used.
     """
     tasks, skipped = [], []
-    for piloting in pilotings:
-        kept = {role: hearing.kept(piloting.wish) for role, hearing in hearings.items()}
+    for piloting in rounds.pilotings:
+        course = rounds.courses.get(piloting.task.name)
+        kept = {role: hearing.kept(piloting.wish) for role, hearing in rounds.hearings.items()}
+        unheard = kept["candidate"].skipped if course is None else course.skipped
         skipped += [
             {"task": piloting.task.name, **asdict(each), "cause": str(each.cause)}
-            for each in piloting.skipped(kept["candidate"], progress)
+            for each in piloting.skipped(unheard, progress)
         ]
-        tasks.append(piloting.result(kept, progress))
-    champion = hearings.get("champion")
+        if course is None:
+            tasks.append(piloting.result(kept, progress))
+        else:
+            digests = course.digests
+            chosen = {
+                domain: [each for each in corpus.utterances if not digests or sound_of(each) in digests]
+                for domain, corpus in piloting.corpora.items()
+            }
+            protocol = piloting.protocol(chosen, digests, controlled="control" in kept)
+            tasks.append((protocol, course.result(progress)))
+    champion = rounds.hearings.get("champion")
     document = pilot_result(
-        hearings["candidate"].subject.encoder,
+        rounds.hearings["candidate"].subject.encoder,
         tasks,
         against=None if champion is None else champion.subject.encoder,
         skipped=skipped,
         rank_best=rank_best,
     )
     for name, role in (("model", "candidate"), ("against", "champion")):
-        if role in hearings:
+        if role in rounds.hearings:
             # as the user named it: what it was resolved to is a path of this machine
-            document[name] = {**_mapping(document[name]), "spec": hearings[role].subject.spec}
+            document[name] = {**_mapping(document[name]), "spec": rounds.hearings[role].subject.spec}
     return document
 
 

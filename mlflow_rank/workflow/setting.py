@@ -71,17 +71,19 @@ class Setting:
         """Return how frames become rows; without levels no moments are taken."""
         return Protocol(levels, frame_stride, self.channel)
 
-    def corpus(self, source: str, progress: Progress) -> Corpus:
+    def corpus(self, source: str, progress: Progress, *, alignments: bool = False) -> Corpus:
         """Return what a text names: a source of audio, or `starter` and its parts, which are made where needed.
+
+        `alignments` asks for phones from TextGrid and CTM files too.
 
         Raises:
             UsageError: no such source, or no such part of the starter corpus.
         """
         name, _, part = source.partition(":")
         if name != STARTER or Path(source).exists():
-            return open_corpus(source)
+            return open_corpus(source, alignments=alignments)
         manifest = starter_corpus(self.cache, say=progress.say).manifest(part or "unlabelled")
         progress.say_once(f"the starter corpus. {ABOUT}")
         if not manifest.is_file():
             raise UsageError("no such part of the starter corpus", got=part, expected=", ".join(SET_NAMES))
-        return open_corpus(manifest)
+        return open_corpus(manifest, alignments=alignments)
