@@ -18,6 +18,7 @@ BENCHMARKS = (
     "memory",
     "workers",
     "probes",
+    "pilot_pass",
 )  # each a module with run(folder, quick=…)
 
 

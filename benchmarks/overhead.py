@@ -87,7 +87,7 @@ class _Costs:
         return tuple(each), tuple(ends), tuple(read)
 
 
-class _Stopwatch:
+class Stopwatch:
     """An encoder that notes how long it took, so that a pass is timed without it."""
 
     def __init__(self, encoder: TorchEncoder) -> None:
@@ -110,7 +110,7 @@ def _actions(
 ) -> dict[str, Callable[[], float]]:
     import torch
 
-    encoder = _Stopwatch(plain)
+    encoder = Stopwatch(plain)
     waveforms = {each.key: torch.from_numpy(decode(each, rate=plain.sampling_rate).samples)[None] for each in heard}
     turn = {name: cycle(heard) for name in ("forward", "every", "every fifth", "block")}
     going = {"every": Extraction(encoder, EVERY), "every fifth": Extraction(encoder, FIFTH)}

@@ -17,7 +17,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mlflow_rank.cli.assess import assess_command
 from mlflow_rank.cli.measure import measure_command
+from mlflow_rank.cli.pilot import pilot_command
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -27,6 +29,7 @@ CONDA = yaml.safe_load((ROOT / "conda.yaml").read_text(encoding="utf-8"))
 NOT_IN_MLPROJECT = {"tracking_uri", "experiment", "run_name", "use_mlflow"}
 NOT_IN_MLPROJECT |= {"output", "cache", "resume", "intervals", "trust_remote_code"}
 OTHER_DEFAULTS = {"control": "true"}  # a recorded run shows the random-weights reference beside the ranks
+VERBS = {"main": assess_command, "measure": measure_command, "pilot": pilot_command}
 
 
 def pinned(lines: list[str]) -> dict[str, str]:
@@ -78,10 +81,10 @@ def test_conda_asks_for_the_direct_dependencies_at_the_locked_versions_and_for_t
 # entry points
 
 
-@pytest.mark.parametrize("entry_point", ["main", "measure"])
-def test_the_parameters_are_options_of_measure_with_the_same_defaults(entry_point: str) -> None:
+@pytest.mark.parametrize("entry_point", VERBS)
+def test_the_parameters_are_options_of_the_verb_with_the_same_defaults(entry_point: str) -> None:
     parameters = PROJECT["entry_points"][entry_point]["parameters"]
-    options = {option.name: option for option in measure_command.params}
+    options = {option.name: option for option in VERBS[entry_point].params}
     names = {"json": "json_to"}  # what the option --json is called inside
 
     assert {names.get(name, name) for name in parameters} == set(options) - NOT_IN_MLPROJECT
@@ -91,17 +94,18 @@ def test_the_parameters_are_options_of_measure_with_the_same_defaults(entry_poin
         assert parameter["default"] == OTHER_DEFAULTS.get(name, text), name
 
 
-@pytest.mark.parametrize("entry_point", ["main", "measure"])
+@pytest.mark.parametrize("entry_point", VERBS)
 def test_the_command_passes_each_parameter_to_its_option(entry_point: str) -> None:
     parameters = PROJECT["entry_points"][entry_point]["parameters"]
     command = PROJECT["entry_points"][entry_point]["command"]
     words = shlex.split(command.format(**{name: each["default"] for name, each in parameters.items()}))
-    assert words[:4] == ["python", "-m", "mlflow_rank", "measure"]
+    verb = VERBS[entry_point]
+    assert words[:4] == ["python", "-m", "mlflow_rank", verb.name]
 
-    given = measure_command.make_context("measure", words[4:]).params
-    alone = measure_command.make_context("measure", []).params
+    given = verb.make_context("verb", words[4:]).params
+    alone = verb.make_context("verb", []).params
 
-    assert given | {"control": False} == alone
+    assert given | {"control": alone["control"]} == alone
     for name in parameters:
         assert f"--{name.replace('_', '-')} {{{name}}}" in command
 
@@ -132,26 +136,40 @@ def mlflow_run(
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
-def test_mlflow_run_measures_and_leaves_one_run_with_everything_in_it(
+def test_mlflow_run_measures_and_pilots_and_leaves_one_run_with_everything_in_it(
     tmp_path: Path, tiny_hubert: Path, recordings: Path
 ) -> None:
     from mlflow import MlflowClient
 
+    labels = tmp_path / "labels.jsonl"
+    rows = [
+        {"path": str(path), "speaker": f"s{number // 2 % 4}", "keyword": ("yes", "no")[number % 2]}
+        for number, path in enumerate(sorted(recordings.glob("*.wav")))
+    ]
+    labels.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
     ended, environment = mlflow_run(
-        tmp_path, "--experiment-name", "from here", model=tiny_hubert, audio=recordings, json=tmp_path / "ranks.json"
-    )
+        tmp_path, "--experiment-name", "from here",
+        model=tiny_hubert, audio=recordings, labels=labels, shots="1,all", json=tmp_path / "assessed.json",
+    )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
 
     client = MlflowClient(environment["MLFLOW_TRACKING_URI"])
     experiment = client.get_experiment_by_name("from here")
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
-    document: dict[str, Any] = json.loads((tmp_path / "ranks.json").read_text())
+    document: dict[str, Any] = json.loads((tmp_path / "assessed.json").read_text())
     files = {Path(each.path).name for each in client.list_artifacts(run.info.run_id, "mlflow_rank")}
     assert run.info.status == "FINISHED"
     assert {"rank_frame/layer_02", "rank_frame_random/layer_02", "rank_utterance/layer_00"} <= set(run.data.metrics)
+    assert {"pilot_keyword/layer_02", "pilot_keyword/layer_02_low", "pilot_keyword_random/layer_02"} <= set(
+        run.data.metrics
+    )
     assert {"measurement.json", "control.json", "layers.parquet", "rank_by_layer.svg", "skipped.jsonl"} <= files
-    assert run.data.tags["mlflow_rank.model_digest"] == document["model"]["digest"]
+    assert {"pilot.json", "pilot.parquet", "splits.json"} <= files
+    assert document["kind"] == "Assessment"
+    assert run.data.tags["mlflow_rank.model_digest"] == document["measurement"]["model"]["digest"]
+    assert document["pilot"]["model"]["digest"] == document["measurement"]["model"]["digest"]
     assert not (tmp_path / "none").exists()
     assert not (ROOT / "none").exists()
 

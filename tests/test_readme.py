@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -49,7 +50,12 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index in range(24):
         samples = rng.normal(size=8000) * 0.1 * np.sin(np.arange(8000) / rng.uniform(2, 40))
         soundfile.write(place / "recordings" / f"{index:02d}.wav", samples, 16_000)
-        lines.append(f'{{"path": "recordings/{index:02d}.wav", "speaker": "s{index % 8}"}}\n')
+        row = {
+            "path": f"recordings/{index:02d}.wav",
+            "speaker": f"s{index % 8}",
+            "keyword": "yes" if index < 12 else "no",
+        }
+        lines.append(json.dumps(row) + "\n")
     (place / "dev.jsonl").write_text("".join(lines))
     return place
 
@@ -77,15 +83,16 @@ def test_every_command_and_the_code_run_as_written(sandbox):
     assert "layer_00" in done.stdout
 
 
-def test_every_option_is_in_the_table_with_its_default():
-    from mlflow_rank.cli.measure import measure_command
+@pytest.mark.parametrize("verb", ["measure", "pilot", "assess"])
+def test_every_option_is_in_the_table_with_its_default(verb):
+    from mlflow_rank.cli import main
 
     table = README[README.index("## Every option") : README.index("## What it leaves")]
-    for parameter in measure_command.params:
+    for parameter in main.commands[verb].params:
         name = next(option for option in parameter.opts if option.startswith("--"))
         row = next((line for line in table.splitlines() if f"`{name}`" in line), None)
         assert row, f"{name} is not in the README's table of options"
-        default = parameter.default
+        default = None if name == "--control" else parameter.default
         if isinstance(default, str | int | float) and not isinstance(default, bool):
             assert f"`{default}`" in row, f"{name}: the README does not give its default {default}"
 

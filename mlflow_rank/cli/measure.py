@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from mlflow_rank.cli.options import (
     RUN,
     SWITCH,
     check_places,
+    check_register,
     destination_of,
     rank_request_of,
     say,
@@ -48,14 +50,15 @@ def measure_command(**options: Any) -> None:
       mlflow-rank measure --model ckpt/step_20000 --audio dev.jsonl --hours 2 --workers 2 --json ranks.json
       mlflow-rank measure --model models:/encoder@champion --audio dev.tsv --layers 0,6,12
     """
-    from mlflow_rank import workflow
-    from mlflow_rank.errors import UsageError
-    from mlflow_rank.registry.flavor import check_model_name
-
-    if options["register"] and not options["use_mlflow"]:
-        raise UsageError("--register needs MLflow", got="--no-mlflow", remedy="leave out one of the two")
-    check_model_name(options["register"])
+    check_register(options)
     check_places(options)
+    run_measure(options)
+
+
+def run_measure(options: Mapping[str, Any]) -> None:
+    """Measure, show and record what the options ask for."""
+    from mlflow_rank import workflow
+
     setting = setting_of(options)
     request = rank_request_of(options)
     with TerminalProgress() as progress:

@@ -12,11 +12,12 @@ from mlflow_rank.cli.optional import Optional
 
 if TYPE_CHECKING:
     from mlflow_rank.registry.run_claim import Destination
-    from mlflow_rank.workflow import RankRequest, Setting
+    from mlflow_rank.workflow import PilotRequest, RankRequest, Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 OPTIONAL_PATH = Optional(click.Path(path_type=Path))
 OPTIONAL_TEXT = Optional(click.STRING)
+STARTER_SETS = {"keyword": "keywords", "speaker": "speakers", "phone": "phones"}  # by task; sounds for any other
 # `--control` and `--control false` both work: an MLproject can only pass values
 SWITCH: dict[str, Any] = {"is_flag": False, "flag_value": True, "type": click.BOOL, "metavar": "[true|false]"}
 
@@ -76,6 +77,29 @@ AUDIO = _all(
     ),
     click.option("--blocks", type=int, default=10, show_default=True, help="Groups for the jackknife interval."),
     click.option("--intervals", **SWITCH, default=True, show_default=True, help="Estimate uncertainty and bias."),
+)
+
+TASK = _all(
+    click.option(
+        "--task",
+        default="keyword",
+        show_default=True,
+        help="keyword (a column keyword or label), speaker, phone, or label:FIELD for any column of classes; several "
+        "separated by commas.",
+    ),
+    click.option(
+        "--labels",
+        type=OPTIONAL_TEXT,
+        default="starter",
+        show_default=True,
+        help="Labelled audio to train and test on; starter: the starter corpus's own set for each task.",
+    ),
+    click.option(
+        "--labels-ood",
+        type=OPTIONAL_TEXT,
+        default=None,
+        help="Labelled audio of another domain, for tests only.  [default: with --labels starter its own, else none]",
+    ),
 )
 
 PILOT = _all(
@@ -162,13 +186,29 @@ def rank_request_of(options: Mapping[str, Any]) -> RankRequest:
     return RankRequest(options["audio"], options["preset"], sampling, options["intervals"])
 
 
-def pilot_settings_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the options of PILOT say of every pilot, as arguments of a `PilotRequest`."""
-    return {
-        "shots": _shots(options["shots"]),
-        "heads": tuple(name.strip() for name in options["heads"].split(",") if name.strip()),
+def pilot_requests_of(options: Mapping[str, Any]) -> list[PilotRequest]:
+    """Return a pilot for each task that the options of TASK and PILOT ask for; none where there are to be no labels."""
+    tasks = list(dict.fromkeys(name.strip() for name in options["task"].split(",") if name.strip())) or [""]
+    return [_pilot_request(task, options) for task in tasks] if options["labels"] is not None else []
+
+
+def _pilot_request(task: str, options: Mapping[str, Any]) -> PilotRequest:
+    from mlflow_rank.probes.tasks import parse_task
+    from mlflow_rank.workflow import PilotRequest
+
+    labels, outside = options["labels"], options["labels_ood"]
+    if labels == "starter":
+        name = STARTER_SETS.get(parse_task(task).name)
+        labels = f"starter:in_domain/{name}" if name else "starter:sounds"
+        outside = outside or (f"starter:out_of_domain/{name}" if name else None)
+    return PilotRequest(
+        task=task,
+        labels=labels,
+        labels_ood=outside,
+        shots=_shots(options["shots"]),
+        heads=tuple(name.strip() for name in options["heads"].split(",") if name.strip()),
         **{name: options[name] for name in ("draws", "pooling", "test_share", "against", "log_mel", "seed")},
-    }
+    )
 
 
 def destination_of(options: Mapping[str, Any]) -> Destination:
@@ -193,6 +233,20 @@ def check_places(options: Mapping[str, Any]) -> None:
         )
     if output is not None and output.exists() and not output.is_dir():
         raise UsageError("the results cannot be written there", got=f"--output {output}", expected="a directory")
+
+
+def check_register(options: Mapping[str, Any]) -> None:
+    """Refuse a name that nothing could be registered under before hours are spent.
+
+    Raises:
+        UsageError: `--register` names such a model, or MLflow is left out.
+    """
+    from mlflow_rank.errors import UsageError
+    from mlflow_rank.registry.flavor import check_model_name
+
+    if options["register"] and not options["use_mlflow"]:
+        raise UsageError("--register needs MLflow", got="--no-mlflow", remedy="leave out one of the two")
+    check_model_name(options["register"])
 
 
 def say(text: str) -> None:

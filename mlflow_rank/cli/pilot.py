@@ -8,13 +8,13 @@ import click
 
 from mlflow_rank.cli.options import (
     ENCODER,
-    OPTIONAL_TEXT,
     PILOT,
     RUN,
     SWITCH,
+    TASK,
     check_places,
     destination_of,
-    pilot_settings_of,
+    pilot_requests_of,
     say,
     setting_of,
 )
@@ -23,15 +23,7 @@ from mlflow_rank.cli.progress import TerminalProgress
 
 @click.command("pilot", short_help="How well each layer serves a task, with few labels.")
 @ENCODER
-@click.option(
-    "--task",
-    required=True,
-    help="keyword (a column keyword or label), speaker, phone, or label:FIELD for any column of class names.",
-)
-@click.option("--labels", required=True, help="Labelled audio to train and test on: a manifest with the task's column.")
-@click.option(
-    "--labels-ood", type=OPTIONAL_TEXT, default=None, help="Labelled audio of another domain, only tested on."
-)
+@TASK
 @PILOT
 @click.option(
     "--control",
@@ -50,19 +42,21 @@ def pilot_command(**options: Any) -> None:
 
     \b
     Examples:
-      mlflow-rank pilot --task keyword --labels starter:in_domain/keywords --labels-ood starter:out_of_domain/keywords
+      mlflow-rank pilot
+      mlflow-rank pilot --task phone,keyword,speaker
       mlflow-rank pilot --model my_checkpoint --task label:alarm --labels alarms.jsonl --shots 5,all
       mlflow-rank pilot --model models:/encoder/7 --against models:/encoder@champion --task speaker --labels dev.csv
     """
     from mlflow_rank import workflow
+    from mlflow_rank.errors import UsageError
 
     check_places(options)
     setting = setting_of(options)
-    request = workflow.PilotRequest(
-        task=options["task"], labels=options["labels"], labels_ood=options["labels_ood"], **pilot_settings_of(options)
-    )
+    requests = pilot_requests_of(options)
+    if not requests:
+        raise UsageError("there is nothing to pilot", got="--labels none", expected="labelled audio, and a task")
     with TerminalProgress() as progress:
-        document = workflow.pilot(setting, request, progress)
+        document = workflow.pilot(setting, requests, progress)
     show(document, options)
     if options["output"]:
         workflow.write_pilot(document, options["output"])

@@ -39,8 +39,7 @@ def assess(
     progress = progress or Silence()
     setting.check()
     measuring.check_preset(rank)
-    for request in pilots:
-        piloting.check_request(request)
+    piloting.check_requests(pilots)
     first = pilots[0]
     with (
         subjects(setting, progress, log_mel=first.log_mel, against=first.against) as loaded,

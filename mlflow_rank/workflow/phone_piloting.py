@@ -7,7 +7,9 @@ alike.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,18 +23,19 @@ from mlflow_rank.encoders.interface import Encoder
 from mlflow_rank.encoders.listening import Listening
 from mlflow_rank.encoders.phone_answers import Answers, PhoneAnswers
 from mlflow_rank.encoders.phone_training import PhoneTraining
+from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.phone_scores import PhoneTest, predictions, score_sequences
 from mlflow_rank.evidence.pilot_result import Piloted
 from mlflow_rank.evidence.pilot_scores import Cell, Domain, Scored, score_classes
 from mlflow_rank.probes.design import Design, Shots, make_design
 from mlflow_rank.probes.edit_errors import collapse, edit_errors
-from mlflow_rank.probes.fold_sums import fit_folds
+from mlflow_rank.probes.fold_sums import FoldSums, fit_centroid, fit_folds
 from mlflow_rank.probes.frame_clock import FrameClock
 from mlflow_rank.probes.heads import HEADS, FittedHead
 from mlflow_rank.probes.items import Items
 from mlflow_rank.probes.leaks import ensure_no_shared_audio
 from mlflow_rank.probes.phone_frames import choose_window, classified, frame_labels, reference
-from mlflow_rank.probes.phone_heads import PhoneHeads, write_heads
+from mlflow_rank.probes.phone_heads import STREAMED, PhoneHeads, write_heads
 from mlflow_rank.probes.phone_tokens import (
     Spoken,
     class_weights,
@@ -50,7 +53,6 @@ from mlflow_rank.probes.tallies import class_tallies
 from mlflow_rank.probes.tasks import Task
 from mlflow_rank.speech.alignments import SILENCE as SILENCES
 from mlflow_rank.speech.blocks import Block, divide
-from mlflow_rank.speech.labelled import GroupUnit, group_of
 from mlflow_rank.speech.utterance import Skipped, Utterance
 from mlflow_rank.workflow.hearing import blocks_of, sound_of
 from mlflow_rank.workflow.progress import Progress
@@ -60,6 +62,7 @@ from mlflow_rank.workflow.subjects import Subject
 FOLDS = 5  # of the training speakers, for the choice of the penalty: each costs a matrix of D × D per layer on disk
 WHOLE = 12  # utterances of one fold whose frames are kept, to choose the smoothing and the layer: about a minute
 CLOCK_SECONDS = (0.31, 0.47, 0.83, 1.37, 1.99)  # s of noise that show the stride of an encoder's frames
+FITTED: Mapping[str, Callable[[Sequence[FoldSums]], FittedHead]] = {"ridge": fit_folds, "centroid": fit_centroid}
 SMOOTHED = 5  # frames, where there are too few folds to choose: the best on synthetic speech at 50 frames per second
 
 
@@ -92,7 +95,7 @@ class PhonePilot:
         setting: Setting,
         task: Task,
         chosen: Mapping[Domain, Sequence[Utterance]],
-        unit: GroupUnit,
+        group: Callable[[Utterance, Domain], str],
         *,
         shots: tuple[Shots, ...],
         draws: int,
@@ -104,20 +107,32 @@ class PhonePilot:
 
         Raises:
             RefusedError: the labels give no number.
-            UsageError: a speaker is on both sides, ….
+            UsageError: a speaker is on both sides; a head that no frames can stream through, ….
         """
-        said = {domain: [_spoken(each, unit) for each in utterances] for domain, utterances in chosen.items()}
+        unfit = [name for name in heads if name not in STREAMED]
+        if unfit:
+            raise UsageError(
+                "this head cannot learn from frames as they stream by",
+                got=", ".join(unfit),
+                expected=" or ".join(STREAMED),
+                remedy=f"--heads {','.join(STREAMED)}",
+            )
+        said = {
+            domain: [_spoken(each, group(each, domain)) for each in utterances] for domain, utterances in chosen.items()
+        }
         most = max((k for k in shots if k != "all"), default=1)
         rare = rare_phones(said["in_domain"], most)
+        outside, outside_cause = _outside(said.get("out_of_domain"), rare)
         design = make_design(
             token_items(said["in_domain"], rare),
-            token_items(said["out_of_domain"], rare) if "out_of_domain" in said else None,
+            outside,
             shots=shots,
             draws=draws,
             seed=seed,
             test_share=test_share,
             disjoint_by=task.disjoint_by,
         )
+        design = replace(design, outside_cause=outside_cause or design.outside_cause)
         alone = {design.inside.groups[index] for index in design.pool}
         if len(alone) < 2 and "all" in design.shots:
             cause = (
@@ -130,6 +145,8 @@ class PhonePilot:
             )
         if len(phone_classes(design)) < 2:
             raise RefusedError("fewer than two phones can be told apart", remedy="label more phones")
+        if not design.draws:
+            raise RefusedError("; ".join(design.refusals.values()), remedy="label more, or ask for fewer --shots")
         tested = {design.inside.groups[index] for index in design.test}
         inside = said["in_domain"]
         return cls(
@@ -226,10 +243,21 @@ def teach(pilot: PhonePilot, listening: Listening, folder: Path, progress: Progr
         )
         held_out[position] = tuple(good for _, good in fitted.values())
         progress.advance(1)
-    learned_from = listening.cache.directory.name  # a digest of encoder, utterances and labels
-    path = folder / f"heads_{learned_from}.npz"
+    digest = _digest(pilot, listening, specs)
+    path = folder / f"heads_{digest}.npz"
     write_heads(path, layers)
-    return Taught(specs, held_out, labels, path, learned_from)
+    return Taught(specs, held_out, labels, path, digest)
+
+
+def _digest(pilot: PhonePilot, listening: Listening, specs: Sequence[Spec]) -> str:
+    """Return what the heads are known by: what they learned from, not their bytes, which no two machines share."""
+    learned_from = listening.cache.directory.name  # a digest of encoder, utterances and labels
+    items = {(draw.shots, draw.number): draw.items for draw in pilot.design.draws}
+    drawn = [
+        [spec.head, spec.shots, spec.draw, [pilot.design.inside.keys[item] for item in items[spec.shots, spec.draw]]]
+        for spec in specs
+    ]
+    return hashlib.sha256(json.dumps([learned_from, drawn]).encode()).hexdigest()[:24]
 
 
 def _fitted(
@@ -240,11 +268,13 @@ def _fitted(
     fitted: dict[Spec, tuple[FittedHead, float | None]] = {}
     labels: dict[Spec, int] = {}
     window, accuracy = SMOOTHED, None
-    if pilot.design.draws_of("all") and "ridge" in pilot.heads:
+    for name in pilot.heads if pilot.design.draws_of("all") else ():
         if len(folds) > 2:
-            window, accuracy = _chosen(pilot, keeping, fit_folds(folds[1:]), keeping.whole_frames(files, position))
-        spec = Spec("ridge", "all", 0)
-        fitted[spec] = (fit_folds(folds), accuracy)
+            head = FITTED[name](folds[1:])
+            width, accuracy = _chosen(pilot, keeping, head, keeping.whole_frames(files, position))
+            window = window if fitted else width  # that of the first head
+        spec = Spec(name, "all", 0)
+        fitted[spec] = (FITTED[name](folds), accuracy)
         labels[spec] = len(pilot.design.draws_of("all")[0].items)
     names, frames = keeping.token_frames(files, position)
     row = {name: number for number, name in enumerate(names)}
@@ -312,6 +342,8 @@ def examined(
     answers = {layer.index: keeping.read(listening.files, at) for at, layer in enumerate(encoder.layers)}
     held_out = {layer.index: taught.held_out[at] for at, layer in enumerate(encoder.layers)}
     test = _test(pilot, next(iter(answers.values())))
+    if not len(test.frames["in_domain"]):
+        raise RefusedError("no phone could be heard in domain", remedy="see why the utterances to test were skipped")
     columns: dict[tuple[str, Shots], list[int]] = {}
     for column, spec in enumerate(taught.specs):
         columns.setdefault((spec.head, spec.shots), []).append(column)
@@ -390,7 +422,11 @@ class PhoneCourse:
         progress.begin("scoring phones", len(self.exams))
         found = {}
         for role, exam in self.exams.items():
-            found[role] = examined(self.pilot, exam, self.taught[role])
+            try:
+                found[role] = examined(self.pilot, exam, self.taught[role])
+            except RefusedError as refused:
+                if role == "candidate":
+                    return refused
             progress.advance(1)
         return piloted(self.pilot, found)
 
@@ -428,9 +464,20 @@ def clock_of(encoder: Encoder) -> FrameClock | None:
     return FrameClock.of_convolutions(lengths, field=encoder.minimum_samples, rate=encoder.sampling_rate)
 
 
-def _spoken(utterance: Utterance, unit: GroupUnit) -> Spoken:
+def _outside(said: Sequence[Spoken] | None, rare: Mapping[str, str]) -> tuple[Items | None, str]:
+    """Return the phones spoken out of domain, or why there are none."""
+    if said is None:
+        return None, ""
+    try:
+        items = token_items(said, rare)
+    except RefusedError as refused:
+        return None, f"out of domain {refused.what}"
+    return items, ""
+
+
+def _spoken(utterance: Utterance, group: str) -> Spoken:
     phones = [(phone.symbol, phone.start, phone.end) for phone in utterance.phones or ()]
-    return spoken(utterance.key, group_of(utterance, unit), phones, utterance.duration, SILENCES)
+    return spoken(utterance.key, group, phones, utterance.duration, SILENCES)
 
 
 def _sounds(utterances: Sequence[Utterance], said: Sequence[Spoken], groups: set[str]) -> tuple[str, ...]:

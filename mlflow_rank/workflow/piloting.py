@@ -65,11 +65,37 @@ def check_request(request: PilotRequest) -> Task:
     unknown = [name for name in request.heads if name not in HEADS]
     if unknown or not request.heads:
         raise UsageError("no such head", got=", ".join(unknown) or "none", expected=", ".join(HEADS))
+    # The design refuses these too, but only when everything was heard.
+    if request.draws < 1:
+        raise UsageError("too few draws", got=str(request.draws), expected="1 or more")
+    if not 0.0 < request.test_share < 1.0:
+        raise UsageError("no such share to test", got=f"{request.test_share:g}", expected="above 0 and below 1")
+    odd = [k for k in request.shots if k != "all" and k < 1]
+    if odd or not request.shots:
+        raise UsageError("no such number of shots", got=str(odd or "none"), expected="1 or more per class, or 'all'")
     return task
 
 
-def pilot(setting: Setting, request: PilotRequest, progress: Progress | None = None) -> Document:
-    """Return the `PilotResult` document of one task.
+def check_requests(requests: Sequence[PilotRequest]) -> None:
+    """Refuse, before anything is heard, pilots that cannot be done or that would be filed under one name.
+
+    Raises:
+        UsageError: there is none, one is asked for twice, or one cannot be done.
+    """
+    if not requests:
+        raise UsageError("no task to pilot", got="none", expected="one task or more")
+    names = [check_request(request).name for request in requests]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(
+            "a task is asked for twice", got=", ".join(twice), expected="each once", remedy="pilot it in a run of its own"
+        )
+
+
+def pilot(setting: Setting, requests: Sequence[PilotRequest], progress: Progress | None = None) -> Document:
+    """Return the `PilotResult` document of one task or several.
+
+    The champion and whether log-mel features are wanted are read from the first: a run has one of each.
 
     Raises:
         UsageError: the model, the labels or a setting is wrong; audio or a speaker is on both sides.
@@ -78,13 +104,14 @@ def pilot(setting: Setting, request: PilotRequest, progress: Progress | None = N
     """
     progress = progress or Silence()
     setting.check()
-    check_request(request)
+    check_requests(requests)
+    first = requests[0]
     with (
-        subjects(setting, progress, log_mel=request.log_mel, against=request.against) as loaded,
+        subjects(setting, progress, log_mel=first.log_mel, against=first.against) as loaded,
         tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder,
     ):
-        piloting = Piloting.of(setting, request, progress)
-        rounds = Rounds.of([piloting], loaded, dict.fromkeys(loaded.roles))
+        planned = [Piloting.of(setting, request, progress) for request in requests]
+        rounds = Rounds.of(planned, loaded, dict.fromkeys(loaded.roles))
         rounds.hear(setting, Path(folder), progress)
         document = concluded(rounds, progress)
         rounds.forget()
@@ -99,7 +126,7 @@ class Piloting:
     request: PilotRequest
     task: Task
     corpora: Mapping[Domain, LabelledCorpus]
-    unit: GroupUnit
+    units: Mapping[Domain, GroupUnit]
 
     @classmethod
     def of(cls, setting: Setting, request: PilotRequest, progress: Progress) -> Piloting:
@@ -111,8 +138,16 @@ class Piloting:
             for domain, source in sources.items()
             if source is not None
         }
-        unit = group_unit(each for corpus in corpora.values() for each in corpus.utterances)
-        return cls(setting, request, task, corpora, unit)
+        # Of each corpus by itself: that nobody is known outside must not mix the speakers inside.
+        units = {domain: group_unit(corpus.utterances) for domain, corpus in corpora.items()}
+        return cls(setting, request, task, corpora, units)
+
+    def group(self, utterance: Utterance, domain: Domain) -> str:
+        """Return the name of an utterance's group, which no group of another domain has unless it is the same."""
+        name = group_of(utterance, self.units[domain])
+        # A key is relative to its manifest: the same one in two corpora is two recordings.
+        alone = domain == "out_of_domain" and self.units[domain] == "utterance"
+        return f"{domain}: {name}" if alone else name
 
     @property
     def wish(self) -> Wish:
@@ -130,7 +165,7 @@ class Piloting:
                 self.setting,
                 self.task,
                 {domain: corpus.utterances for domain, corpus in self.corpora.items()},
-                self.unit,
+                self.group,
                 shots=request.shots,
                 draws=request.draws,
                 seed=request.seed,
@@ -181,7 +216,7 @@ class Piloting:
         progress: Progress,
     ) -> Piloted:
         request = self.request
-        items = {domain: self._items(utterances, digests) for domain, utterances in chosen.items()}
+        items = {domain: self._items(utterances, digests, domain) for domain, utterances in chosen.items()}
         design = make_design(
             items["in_domain"],
             items.get("out_of_domain"),
@@ -210,11 +245,11 @@ class Piloting:
         others = (scored.get(role, {}) for role in ("control", "log_mel", "champion"))
         return Piloted(design, tested, predicted["candidate"], scored["candidate"], *others)
 
-    def _items(self, utterances: Sequence[Utterance], digests: Mapping[str, str]) -> Items:
+    def _items(self, utterances: Sequence[Utterance], digests: Mapping[str, str], domain: Domain) -> Items:
         return Items(
             keys=tuple(each.key for each in utterances),
             labels=tuple(label_of(each, self.task) for each in utterances),
-            groups=tuple(group_of(each, self.unit) for each in utterances),
+            groups=tuple(self.group(each, domain) for each in utterances),
             digests=tuple(digests[sound_of(each)] for each in utterances),
             sessions=tuple(each.session for each in utterances),
         )
@@ -234,19 +269,19 @@ class Piloting:
                 else None,
                 "items": len(utterances),
                 "unlabelled": self.corpora[domain].unlabelled,
-                "groups": len({group_of(each, self.unit) for each in utterances}),
-                "group_unit": self.unit,
+                "groups": len({self.group(each, domain) for each in utterances}),
+                "group_unit": self.units[domain],
                 "minutes": sum(each.duration for each in utterances) / 60,
             }
         return Protocol(
             task=self.task,
             pooling=request.pooling,
             heads={name: HEADS[name].normalisation for name in request.heads},
-            shots=request.shots,
+            shots=_in_order(request.shots),
             draws=request.draws,
             seed=request.seed,
             test_share=request.test_share,
-            group_unit=self.unit,
+            group_unit=self.units["in_domain"],
             compared_with=request.against or ("random weights" if controlled else None),
             domains=domains,
         )
@@ -304,7 +339,7 @@ def concluded(rounds: Rounds, progress: Progress, *, rank_best: int | None = Non
     for piloting in rounds.pilotings:
         course = rounds.courses.get(piloting.task.name)
         kept = {role: hearing.kept(piloting.wish) for role, hearing in rounds.hearings.items()}
-        unheard = kept["candidate"].skipped if course is None else course.skipped
+        unheard = _unheard(kept) if course is None else course.skipped
         skipped += [
             {"task": piloting.task.name, **asdict(each), "cause": str(each.cause)}
             for each in piloting.skipped(unheard, progress)
@@ -332,6 +367,22 @@ def concluded(rounds: Rounds, progress: Progress, *, rank_best: int | None = Non
             # as the user named it: what it was resolved to is a path of this machine
             document[name] = {**_mapping(document[name]), "spec": rounds.hearings[role].subject.spec}
     return document
+
+
+def _in_order(shots: Sequence[Shots]) -> tuple[Shots, ...]:
+    """Return each number of shots once, fewest first, as a design has them."""
+    numbers: list[Shots] = [*sorted({k for k in shots if k != "all"})]
+    return (*numbers, "all") if "all" in shots else tuple(numbers)
+
+
+def _unheard(kept: Mapping[str, KeptVectors]) -> dict[str, Skipped]:
+    """Return what the candidate could not hear, and what only another encoder could not, which says so."""
+    unheard: dict[str, Skipped] = {}
+    for role, each in kept.items():
+        if role != "candidate":
+            named = {sound: replace(one, detail=f"{role}: {one.detail}") for sound, one in each.skipped.items()}
+            unheard = named | unheard
+    return unheard | dict(kept["candidate"].skipped)
 
 
 def _mapping(value: object) -> dict[str, object]:
