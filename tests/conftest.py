@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -58,6 +59,48 @@ def make_recordings() -> Callable[..., Path]:
 def recordings(make_recordings: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with two dozen short wavs. Read it, change nothing in it."""
     return make_recordings(tmp_path_factory.mktemp("audio") / "recordings", count=24)
+
+
+@pytest.fixture(scope="session")
+def make_words() -> Callable[..., Path]:
+    """Write short words by several speakers and a manifest of them; returns its path.
+
+    Every word has a pitch and every speaker a loudness and a noise, so that even random weights tell words apart. Rows
+    have `keyword`, `speaker` and `session`, of which each speaker has two. Seeded by speaker and number.
+    """
+
+    def make(
+        directory: Path,
+        *,
+        speakers: Sequence[str] = ("ann", "bob", "cid", "dot", "eve", "fay"),
+        words: Sequence[str] = ("go", "stop", "up"),
+        each: int = 4,
+        noise: float = 0.05,
+    ) -> Path:
+        directory.mkdir(parents=True, exist_ok=True)
+        rows, times = [], np.arange(1600) / RATE
+        for speaker in speakers:
+            rng = np.random.default_rng(list(speaker.encode()))
+            loudness = rng.uniform(0.3, 0.9)
+            for word, pitch in zip(words, (400.0, 1200.0, 3000.0, 6000.0), strict=False):
+                for number in range(each):
+                    tone = np.sin(2 * np.pi * pitch * rng.uniform(0.97, 1.03) * times)
+                    name = f"{speaker}_{word}_{number}.wav"
+                    samples = 0.5 * loudness * (tone + noise * rng.normal(size=len(times)))
+                    soundfile.write(directory / name, samples, RATE)
+                    session = f"session {number % 2}"
+                    rows.append({"path": name, "keyword": word, "speaker": speaker, "session": session})
+        manifest = directory / "words.jsonl"
+        manifest.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return manifest
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def words(make_words: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of three words by six speakers, four of each. Read it, change nothing in its directory."""
+    return make_words(tmp_path_factory.mktemp("labelled") / "words")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from mlflow_rank.encoders.keeping import Kept
 from mlflow_rank.probes.frame_clock import FrameClock
 from mlflow_rank.probes.phone_frames import Timed, classified, decoded, frame_labels
 from mlflow_rank.probes.phone_heads import PhoneHeads
+from mlflow_rank.probes.refusals import RefusedError
 from mlflow_rank.speech.utterance import Utterance
 
 if TYPE_CHECKING:
@@ -50,9 +51,10 @@ class PhoneAnswers:
     clock: FrameClock | None
 
     def identity(self) -> object:
-        """Return heads and utterances."""
+        """Return heads and labelled utterances: with other labels the truth is another."""
         clock = None if self.clock is None else [self.clock.first, self.clock.hop]
-        return [self.name, self.digest, sorted(self.phones), clock]
+        phones = sorted((key, list(map(list, value))) for key, value in self.phones.items())
+        return [self.name, self.digest, phones, dict(self.codes), clock]
 
     def wants(self, key: str) -> bool:
         """Return whether the utterance is tested."""
@@ -64,10 +66,16 @@ class PhoneAnswers:
         return _Listener(self, heads, [[] for _ in heads], [[] for _ in heads])
 
     def read(self, files: Sequence[BlockFile], position: int) -> Answers:
-        """Return the answers of one layer from the files of a pass."""
+        """Return the answers of one layer from the files of a pass.
+
+        Raises:
+            RefusedError: none of the utterances could be heard.
+        """
         names = ("keys", "frames", "truth", f"{position}/classified", f"{position}/decoded")
         full = [f"{self.name}/{name}" for name in names]
         kept = [stored for file in files if (stored := file.read_kept(full))]
+        if not kept:
+            raise RefusedError("none of the utterances to test could be heard", remedy="see why they were skipped")
         keys, frames, truth, best, spelt = (np.concatenate([stored[name] for stored in kept]) for name in full)
         return Answers(tuple(map(str, keys)), frames.astype(np.int64), truth.astype(np.int64), best, spelt)
 

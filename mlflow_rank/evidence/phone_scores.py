@@ -56,8 +56,9 @@ class PhoneTest:
             spoken = answers.truth[places] >= 0
             frames[domain], names[domain] = places[spoken], [str(name) for name in owners[spoken]]
         truth = {domain: answers.truth[places] for domain, places in frames.items()}
+        unknown = "no out-of-domain frame is of a phone that is trained in domain"
         return cls(
-            Tested(truth, names, classes, outside_cause),
+            Tested(truth, names, classes, outside_cause or unknown),
             frames,
             {domain: [span[key] for key in keys] for domain, keys in heard.items()},
             {domain: [references[key] for key in keys] for domain, keys in heard.items()},
@@ -130,7 +131,7 @@ def score_sequences(task: Task, test: PhoneTest, spelt: Sequence[Spelt]) -> dict
         for each in spelt:
             found = {}
             for domain, spans in test.spans.items():
-                if any(test.references[domain]):
+                if any(code >= 0 for spoken in test.references[domain] for code in spoken):  # else all is an error
                     said = [
                         [collapse(row[start:end], dropped=(silence,)) for start, end in spans] for row in each.frames
                     ]

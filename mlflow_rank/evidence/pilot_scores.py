@@ -90,16 +90,20 @@ def score_pairs(
     if task.kind != "speaker":
         return {}
     trials = {domain: _trials(design, domain) for domain in DOMAINS}
+    # By cosine nothing is trained but the centre, so training items can be compared as well: where speakers have two
+    # sessions, the test set holds one of each, and pairs across sessions are only between the two sides.
+    every = sorted((*design.pool, *design.test), key=design.inside.keys.__getitem__)
+    by_cosine = {**trials, "in_domain": _trials(design, "in_domain", every)}
     scored = {}
     pool = list(design.pool)
     for position, features in layers.items():
         centre = np.asarray(features.inside[pool], dtype=np.float64).mean(axis=0)
         vectors: dict[Domain, np.ndarray] = {
-            "in_domain": features.inside[list(design.test)],
+            "in_domain": features.inside[every],
             "out_of_domain": features.outside,
         }
         scored[Cell(position, COSINE, UNTRAINED, "eer_cosine")] = _verified(
-            trials, {domain: rows[None] for domain, rows in vectors.items()}, centre[None], "eer_cosine", 0.0
+            by_cosine, {domain: rows[None] for domain, rows in vectors.items()}, centre[None], "eer_cosine", 0.0
         )
     most = [shots for shots in design.shots if shots not in design.refusals][-1:]
     for each in predicted:
@@ -120,8 +124,8 @@ class _Pairs:
     cause: str
 
 
-def _trials(design: Design, domain: Domain) -> _Pairs:
-    items, chosen = design.inside, list(design.test)
+def _trials(design: Design, domain: Domain, inside: Sequence[int] | None = None) -> _Pairs:
+    items, chosen = design.inside, list(design.test if inside is None else inside)
     if domain == "out_of_domain":
         if design.outside is None:
             return _Pairs(None, (), design.outside_cause)

@@ -15,6 +15,7 @@ from scipy.linalg import blas
 
 from mlflow_rank.errors import MeasurementError, UsageError
 from mlflow_rank.probes.centred_sums import CentredSums
+from mlflow_rank.probes.centroid import CentroidHead
 from mlflow_rank.probes.linear_head import LinearHead
 from mlflow_rank.probes.penalties import PENALTIES, choose, mean_eigenvalue
 from mlflow_rank.probes.training_items import Standardisation, check_classes, check_finite
@@ -175,13 +176,7 @@ def fit_folds(folds: Sequence[FoldSums]) -> LinearHead:
             expected="two folds or more with frames",
             remedy="give recordings of at least two speakers (or sessions)",
         )
-    everything = heard[0]
-    for fold in heard[1:]:
-        everything = everything.merge(fold)
-    if np.count_nonzero(everything.class_weights) < 2:
-        raise MeasurementError(
-            "nothing can be told apart", got="frames of one class", expected="frames of two classes or more"
-        )
+    everything = _merged(heard)
     centre, weight = everything.mean, everything.weight
     together = everything.around(centre)
     standardisation = Standardisation.of_variances(centre, together.scatter.diagonal() / weight)
@@ -195,3 +190,28 @@ def fit_folds(folds: Sequence[FoldSums]) -> LinearHead:
     chosen = choose(errors.tolist())
     weights, intercept = together.ridge(penalties[[chosen]])[0]
     return LinearHead.of_standardised(weights, intercept, standardisation, held_out=None, penalty=PENALTIES[chosen])
+
+
+def fit_centroid(folds: Sequence[FoldSums]) -> CentroidHead:
+    """Return the cosine nearest centroid of all frames of all folds: `Centroid` on the stacked, weighted frames.
+
+    Raises:
+        UsageError: the folds differ in dimensions or classes.
+        MeasurementError: fewer than two classes have frames.
+    """
+    everything = _merged(folds)
+    centre, weights = everything.mean, everything.class_weights
+    present = weights > 0
+    means = everything.around(centre).class_sums / np.where(present, weights, 1.0)[:, None] + centre
+    return CentroidHead.of(np.where(present[:, None], means, 0.0), present.astype(np.intp))
+
+
+def _merged(folds: Sequence[FoldSums]) -> FoldSums:
+    everything = folds[0]
+    for fold in folds[1:]:
+        everything = everything.merge(fold)
+    if np.count_nonzero(everything.class_weights) < 2:
+        raise MeasurementError(
+            "nothing can be told apart", got="frames of one class", expected="frames of two classes or more"
+        )
+    return everything

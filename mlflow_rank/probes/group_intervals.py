@@ -152,7 +152,8 @@ def _interval(found: Replicates, value: float) -> Interval | NoInterval:
     # more than the items, so there it does not hold.
     alike = 0.0 if found.metric.reads == "pairs" else max(value * (1.0 - value), 0.0)
     se = math.sqrt(max(between + drawn, alike / (found.effective_items * len(found.full))))
-    size = spread / se**2 if se > 0.0 else cautious
+    # A perfect score's error is zero up to rounding, which must not pass for one that was measured.
+    size = spread / se**2 if se > 0.0 and spread > 0.0 else cautious
     bounds = _wilson if found.metric.kind == "share" else _poisson
     low, high = bounds(value, size, t)
     low = min(low, bounds(1.0, cautious, t)[0]) if found.metric.kind == "share" else low

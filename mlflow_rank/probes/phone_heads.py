@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.probes.centroid import CentroidHead
+from mlflow_rank.probes.centroid import ABSENT, CentroidHead
 from mlflow_rank.probes.heads import FittedHead
 from mlflow_rank.probes.linear_head import LinearHead
+
+STREAMED = ("ridge", "centroid")  # heads that are a few products of matrices, and can be fitted from sums
+FIELDS = ("weights", "intercept", "centres", "directions", "absent", "order", "windows")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,7 +23,8 @@ class PhoneHeads:
     """H heads on one layer, linear ones first, then cosines; `order` (H,) puts them as they were given.
 
     `weights` (D, L·K) and `intercept` (L·K,) are those of the L linear heads with K classes each; `centres` (M, D) and
-    `directions` (M, K, D) those of the M others. `windows` (H,) are the frames that each averages over in decoding.
+    `directions` (M, K, D) those of the M others, `absent` (M, K) the classes that they had no items of. `windows` (H,)
+    are the frames that each averages over in decoding.
     """
 
     classes: int
@@ -28,6 +32,7 @@ class PhoneHeads:
     intercept: NDArray[np.float32]
     centres: NDArray[np.float32]
     directions: NDArray[np.float32]
+    absent: NDArray[np.bool_]
     order: NDArray[np.int64]
     windows: NDArray[np.int64]
 
@@ -42,7 +47,8 @@ class PhoneHeads:
         cosine = [place for place, head in enumerate(heads) if isinstance(head, CentroidHead)]
         if len(linear) + len(cosine) < len(heads):
             raise UsageError(
-                "this head cannot be applied to frames as they stream by", expected="ridge or centroid for phones"
+                "this head cannot be applied to frames as they stream by",
+                expected=f"{' or '.join(STREAMED)} for phones",
             )
         of_linear = [head for head in heads if isinstance(head, LinearHead)]
         of_cosine = [head for head in heads if isinstance(head, CentroidHead)]
@@ -53,6 +59,7 @@ class PhoneHeads:
             intercept=_stacked([head.intercept for head in of_linear], (0,), axis=0),
             centres=np.array([head.centre for head in of_cosine], dtype=np.float32).reshape(-1, dim),
             directions=np.array([head.directions for head in of_cosine], dtype=np.float32).reshape(-1, classes, dim),
+            absent=np.array([head.absent for head in of_cosine], dtype=np.bool_).reshape(-1, classes),
             order=np.array([*linear, *cosine], dtype=np.int64),
             windows=np.array(windows, dtype=np.int64),
         )
@@ -63,26 +70,26 @@ class PhoneHeads:
         values = np.empty((len(self.order), len(frames), self.classes), dtype=np.float32)
         count = linear.shape[1] // self.classes
         values[self.order[:count]] = linear.reshape(len(frames), count, self.classes).transpose(1, 0, 2)
-        for place, centre, directions in zip(self.order[count:], self.centres, self.directions, strict=True):
+        cosines = zip(self.order[count:], self.centres, self.directions, self.absent, strict=True)
+        for place, centre, directions, absent in cosines:
             around = frames - centre
             lengths = np.linalg.norm(around, axis=1, keepdims=True)
-            values[place] = (around @ directions.T) / np.maximum(lengths, np.finfo(np.float32).tiny)
+            found = (around @ directions.T) / np.maximum(lengths, np.finfo(np.float32).tiny)
+            values[place] = np.where(absent, np.float32(ABSENT), found)
         return values
 
     def to_arrays(self, position: int) -> dict[str, NDArray[np.generic]]:
         """Return what `read` finds in a file under the layer's position."""
-        fields = ("weights", "intercept", "centres", "directions", "order", "windows")
         return {
             f"{position}/classes": np.array(self.classes),
-            **{f"{position}/{name}": getattr(self, name) for name in fields},
+            **{f"{position}/{name}": getattr(self, name) for name in FIELDS},
         }
 
     @classmethod
     def read(cls, path: Path, position: int) -> PhoneHeads:
-        """Return the heads of one layer from a file that `write` made."""
+        """Return the heads of one layer from a file that `write_heads` made."""
         with np.load(path, allow_pickle=False) as stored:
-            fields = ("weights", "intercept", "centres", "directions", "order", "windows")
-            return cls(int(stored[f"{position}/classes"]), *(stored[f"{position}/{name}"] for name in fields))
+            return cls(int(stored[f"{position}/classes"]), *(stored[f"{position}/{name}"] for name in FIELDS))
 
 
 def write_heads(path: Path, layers: Mapping[int, PhoneHeads]) -> None:

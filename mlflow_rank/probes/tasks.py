@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mlflow_rank.errors import UsageError
 from mlflow_rank.probes.design import DisjointBy
 
-Kind = Literal["label", "speaker", "phone"]
+Kind = Literal["label", "speaker", "phone", "phone_sequence"]
 LABEL = "label:"
 
 
@@ -16,7 +16,8 @@ LABEL = "label:"
 class Task:
     """A task by its `name` on the command line; `field` is the label it reads, `metrics` its scores, primary first.
 
-    `label` classifies whole utterances by a label, `speaker` by who speaks, `phone` frames by what is spoken.
+    `label` classifies whole utterances by a label, `speaker` by who speaks, `phone` frames by what is spoken,
+    `phone_sequence` spells what is spoken where nobody knows when.
     """
 
     name: str
@@ -45,3 +46,12 @@ def parse_task(text: str) -> Task:
     if text.startswith(LABEL) and len(text) > len(LABEL):
         return Task(text, "label", text.removeprefix(LABEL), of_classes, "group")
     raise UsageError("no such task", got=repr(text), expected="phone, keyword, speaker or label:FIELD")
+
+
+def without_times(task: Task) -> Task:
+    """Return the phone task where phones are known in order only: what can be scored then is what is spelled.
+
+    >>> without_times(parse_task("phone")).metrics
+    ('per',)
+    """
+    return replace(task, kind="phone_sequence", field="phone_sequence", metrics=("per",))

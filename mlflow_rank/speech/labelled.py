@@ -35,6 +35,7 @@ def labelled(corpus: Corpus, task: Task) -> LabelledCorpus:
         names = sorted({name for each in corpus.utterances for name in each.labels})
         there = [*names, *(["speaker"] if any(each.speaker for each in corpus.utterances) else [])]
         there += ["phones"] if any(each.phones for each in corpus.utterances) else []
+        there += ["phone_sequence"] if any(each.phone_sequence for each in corpus.utterances) else []
         raise UsageError(
             f"no utterance carries what the task {task.name} asks for",
             got=f"{corpus.source} with the labels {', '.join(there) or 'none'}",
@@ -43,6 +44,16 @@ def labelled(corpus: Corpus, task: Task) -> LabelledCorpus:
             + (", ".join(f"label:{name}" for name in names) or "none is there"),
         )
     return LabelledCorpus(corpus, task, tuple(carrying), len(corpus.utterances) - len(carrying))
+
+
+def sequences_only(corpus: Corpus) -> bool:
+    """Return whether phones are known in order but nowhere in time: where both are known, times say more."""
+    return not any(each.phones for each in corpus.utterances) and any(each.phone_sequence for each in corpus.utterances)
+
+
+def phones_in_order(utterance: Utterance) -> tuple[str, ...]:
+    """Return the phones of an utterance without their times, symbols of silence among them."""
+    return utterance.phone_sequence or tuple(phone.symbol for phone in utterance.phones or ())
 
 
 def label_of(utterance: Utterance, task: Task) -> str:
@@ -69,6 +80,8 @@ def _label(utterance: Utterance, task: Task) -> str | None:
         return utterance.speaker
     if task.kind == "phone":
         return "phones" if utterance.phones else None
+    if task.kind == "phone_sequence":
+        return "phones" if phones_in_order(utterance) else None
     if task.name == "keyword":
         return utterance.labels.get("keyword") or utterance.labels.get("label")
     return utterance.labels.get(task.field)

@@ -40,8 +40,8 @@ from mlflow_rank.probes.phone_tokens import (
     Spoken,
     class_weights,
     codes_of,
+    left_out_phones,
     phone_classes,
-    rare_phones,
     spoken,
     token_items,
     utterance_of,
@@ -120,8 +120,7 @@ class PhonePilot:
         said = {
             domain: [_spoken(each, group(each, domain)) for each in utterances] for domain, utterances in chosen.items()
         }
-        most = max((k for k in shots if k != "all"), default=1)
-        rare = rare_phones(said["in_domain"], most)
+        rare = left_out_phones(said["in_domain"], [k for k in shots if k != "all"])
         outside, outside_cause = _outside(said.get("out_of_domain"), rare)
         design = make_design(
             token_items(said["in_domain"], rare),

@@ -21,16 +21,25 @@ from mlflow_rank.probes.heads import HEADS
 from mlflow_rank.probes.items import Items
 from mlflow_rank.probes.predictions import LayerFeatures, Predictions, predict
 from mlflow_rank.probes.refusals import RefusedError
-from mlflow_rank.probes.tasks import Task, parse_task
+from mlflow_rank.probes.tasks import Task, parse_task, without_times
 from mlflow_rank.speech.digests import corpus_digest
-from mlflow_rank.speech.labelled import GroupUnit, LabelledCorpus, group_of, group_unit, label_of, labelled
+from mlflow_rank.speech.labelled import (
+    GroupUnit,
+    LabelledCorpus,
+    group_of,
+    group_unit,
+    label_of,
+    labelled,
+    sequences_only,
+)
 from mlflow_rank.speech.sampling import Sample
 from mlflow_rank.speech.utterance import Skipped, Utterance
 from mlflow_rank.workflow.hearing import Hearing, KeptVectors, Wish, sound_of
 from mlflow_rank.workflow.phone_piloting import PhoneCourse, PhonePilot
 from mlflow_rank.workflow.progress import Progress, Silence
+from mlflow_rank.workflow.sequence_piloting import HEADS_IN_WORDS, POOLING, SequenceCourse, SequencePilot
 from mlflow_rank.workflow.setting import Setting
-from mlflow_rank.workflow.subjects import Subjects, hear_all, subjects
+from mlflow_rank.workflow.subjects import Subject, Subjects, hear_all, subjects
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,10 @@ def check_requests(requests: Sequence[PilotRequest]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(
-            "a task is asked for twice", got=", ".join(twice), expected="each once", remedy="pilot it in a run of its own"
+            "a task is asked for twice",
+            got=", ".join(twice),
+            expected="each once",
+            remedy="pilot it in a run of its own",
         )
 
 
@@ -133,11 +145,14 @@ class Piloting:
         """Open the corpora and find the labels."""
         task = check_request(request)
         sources: dict[Domain, str | None] = {"in_domain": request.labels, "out_of_domain": request.labels_ood}
-        corpora = {
-            domain: labelled(setting.corpus(source, progress, alignments=task.kind == "phone"), task)
+        opened = {
+            domain: setting.corpus(source, progress, alignments=task.kind == "phone")
             for domain, source in sources.items()
             if source is not None
         }
+        if task.kind == "phone" and sequences_only(opened["in_domain"]):
+            task = without_times(task)
+        corpora = {domain: labelled(corpus, task) for domain, corpus in opened.items()}
         # Of each corpus by itself: that nobody is known outside must not mix the speakers inside.
         units = {domain: group_unit(corpus.utterances) for domain, corpus in corpora.items()}
         return cls(setting, request, task, corpora, units)
@@ -152,7 +167,7 @@ class Piloting:
     @property
     def wish(self) -> Wish:
         """What is to be kept of the utterances; for phones nothing, as they have rounds of their own."""
-        if self.task.kind == "phone":
+        if self.task.kind in ("phone", "phone_sequence"):
             return Wish(self.task.name, {}, "mean")
         sounds = {sound_of(each): each for corpus in self.corpora.values() for each in corpus.utterances}
         return Wish(f"pilot_{self.task.name}", sounds, check_pooling(self.request.pooling))
@@ -174,6 +189,27 @@ class Piloting:
             )
         except RefusedError as refused:
             return refused
+
+    def sequences(self) -> SequencePilot | RefusedError:
+        """Return the pilot of phones without times, or why it gives no number."""
+        request = self.request
+        try:
+            return SequencePilot.of(
+                self.setting,
+                {domain: corpus.utterances for domain, corpus in self.corpora.items()},
+                self.group,
+                shots=request.shots,
+                seed=request.seed,
+                test_share=request.test_share,
+            )
+        except RefusedError as refused:
+            return refused
+
+    def course(self, roles: Mapping[str, Subject]) -> PhoneCourse | SequenceCourse | None:
+        """Return the rounds of a task that has some of its own: phones, with times or without."""
+        if self.task.kind == "phone":
+            return PhoneCourse(self.phones(), roles)
+        return SequenceCourse(self.sequences(), roles) if self.task.kind == "phone_sequence" else None
 
     def skipped(self, unheard: Mapping[str, Skipped], progress: Progress) -> list[Skipped]:
         """Return what could not be used, found while listing or while hearing.
@@ -273,12 +309,13 @@ class Piloting:
                 "group_unit": self.units[domain],
                 "minutes": sum(each.duration for each in utterances) / 60,
             }
+        spelled = self.task.kind == "phone_sequence"
         return Protocol(
             task=self.task,
-            pooling=request.pooling,
-            heads={name: HEADS[name].normalisation for name in request.heads},
+            pooling=POOLING if spelled else request.pooling,
+            heads=HEADS_IN_WORDS if spelled else {name: HEADS[name].normalisation for name in request.heads},
             shots=_in_order(request.shots),
-            draws=request.draws,
+            draws=1 if spelled else request.draws,
             seed=request.seed,
             test_share=request.test_share,
             group_unit=self.units["in_domain"],
@@ -293,7 +330,7 @@ class Rounds:
 
     pilotings: tuple[Piloting, ...]
     hearings: Mapping[str, Hearing]
-    courses: Mapping[str, PhoneCourse]
+    courses: Mapping[str, PhoneCourse | SequenceCourse]
 
     @classmethod
     def of(
@@ -307,9 +344,8 @@ class Rounds:
         hearings = {
             role: Hearing.prepare(setting, subject, wishes, measured[role]) for role, subject in loaded.roles.items()
         }
-        courses = {
-            each.task.name: PhoneCourse(each.phones(), loaded.roles) for each in pilotings if each.task.kind == "phone"
-        }
+        planned = {each.task.name: each.course(loaded.roles) for each in pilotings}
+        courses = {name: course for name, course in planned.items() if course is not None}
         return cls(tuple(pilotings), hearings, courses)
 
     def hear(self, setting: Setting, folder: Path, progress: Progress) -> None:

@@ -16,6 +16,7 @@ from mlflow_rank.evidence.sequence_scores import CTC, SequenceTest, Spelled, sco
 from mlflow_rank.probes.ctc import EPOCHS, fit_ctc, shortest_for
 from mlflow_rank.probes.design import Design, Shots
 from mlflow_rank.probes.items import Items
+from mlflow_rank.probes.leaks import LeakError
 from mlflow_rank.probes.phone_frames import UNLABELLED
 from mlflow_rank.probes.predictions import Predictions
 from mlflow_rank.probes.refusals import RefusedError
@@ -94,7 +95,7 @@ class SequencePilot:
         sequences = {
             domain: {each.key: spoken(each) for each in utterances} for domain, utterances in self.utterances.items()
         }
-        named = {each.key: too_fast[sound_of(each)] for each in self.utterances["in_domain"] if sound_of(each) in (too_fast or {})} if too_fast else {}
+        fast = too_fast or {}
         return sequence_design(
             items["in_domain"],
             items.get("out_of_domain"),
@@ -103,7 +104,9 @@ class SequencePilot:
             shots=self.shots,
             seed=self.seed,
             test_share=self.test_share,
-            unlearnable=named,
+            unlearnable={
+                each.key: fast[sound_of(each)] for each in self.utterances["in_domain"] if sound_of(each) in fast
+            },
         )
 
     def listening(self, subject: Subject, rate: StorageRate) -> Listening:
@@ -171,6 +174,9 @@ class SequenceCourse:
             design = self.pilot.design(self.digests, self._too_fast(self.pilot))
         except RefusedError as refused:
             return refused
+        except LeakError:
+            self.forget()  # other labels are other frames: nothing goes on from these
+            raise
         layers = sum(len(each.encoder.layers) for each in self.listenings.values())
         progress.begin("training CTC heads", layers * HEADS_EACH)
         test = sequence_test(design, self.pilot)
@@ -188,10 +194,11 @@ class SequenceCourse:
     @property
     def digests(self) -> dict[str, str]:
         """Content digests of what every encoder heard."""
-        heard = {role: self._listings(role) for role in self.listenings}
-        found = [{key: digest for each in listings for key, digest in each.content_digests.items()} for listings in heard.values()]
-        common = frozenset.intersection(*map(frozenset, found)) if found else frozenset()
-        return {key: digest for key, digest in (found[0].items() if found else ()) if key in common}
+        heard = [
+            {key: digest for listing in self._listings(role) for key, digest in listing.content_digests.items()}
+            for role in self.listenings
+        ]
+        return {key: digest for key, digest in heard[0].items() if all(key in each for each in heard)} if heard else {}
 
     @property
     def skipped(self) -> dict[str, Skipped]:
@@ -248,9 +255,7 @@ def sequence_test(design: Design, pilot: SequencePilot) -> SequenceTest:
     )
 
 
-def _spelled(
-    pilot: SequencePilot, design: Design, listening: Listening, position: int, progress: Progress
-) -> Spelled:
+def _spelled(pilot: SequencePilot, design: Design, listening: Listening, position: int, progress: Progress) -> Spelled:
     """Train the heads of one layer, and return what they spell of the test utterances."""
     (keeping,) = _keepings(listening)
     codes = {phone: code for code, phone in enumerate(design.classes)}
@@ -278,7 +283,10 @@ def _spelled(
         tested["out_of_domain"] = [sound_of(outside[design.outside.keys[at]]) for at in design.outside_test]
     heard = keeping.read(listening.files, position, {sound for sounds in tested.values() for sound in sounds})
     return Spelled(
-        {domain: [[head.decode(heard[sound]) for sound in sounds] for head in heads] for domain, sounds in tested.items()},
+        {
+            domain: [[head.decode(heard[sound]) for sound in sounds] for head in heads]
+            for domain, sounds in tested.items()
+        },
         [head.held_out_per for head in heads],
     )
 

@@ -78,7 +78,7 @@ def subjects(
         if against is not None:
             progress.say(f"loading {against}")
             champion = _load(against, setting, Path(downloads) / "champion", layers=setting.layers)
-        if setting.control:
+        if setting.control and candidate.spec != LOG_MEL:  # which has no weights to draw at random
             progress.say("the control: the same architecture with random weights")
             call = replace(candidate.call, spec=f"{RANDOM}{candidate.call.spec.removeprefix(RANDOM)}")
             control = Subject(f"{RANDOM}{setting.model.removeprefix(RANDOM)}", call, call.load())

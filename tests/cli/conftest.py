@@ -11,6 +11,7 @@ from mlflow_rank.cli import main
 MODULES = Path(__file__).parents[1] / "modules"
 
 Measure = Callable[..., Result]
+Verb = Callable[..., Result]
 
 
 @pytest.fixture
@@ -27,3 +28,35 @@ def measure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Measure:
         return CliRunner().invoke(main, words if mlflow else [*words, "--no-mlflow"])
 
     return call
+
+
+@pytest.fixture
+def labelled_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Verb]:
+    """Make a call of `mlflow-rank VERB` in this process, in `tmp_path`, without MLflow; of a tiny encoder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(MODULES)
+    monkeypatch.setenv("MLFLOW_RANK_CACHE", str(tmp_path / "cache"))
+
+    def verb(name: str) -> Verb:
+        def call(*arguments: str | Path, model: str = "module:listeners:plain") -> Result:
+            words = [name, "--model", model, *map(str, arguments)]
+            for option, value in (("--shots", "1,all"), ("--draws", "2"), ("--layers", "blocks.*")):
+                if option not in words and (option != "--layers" or model.startswith("module:")):
+                    words += [option, value]
+            return CliRunner().invoke(main, [*words, "--no-mlflow"])
+
+        return call
+
+    return verb
+
+
+@pytest.fixture
+def pilot(labelled_verb: Callable[[str], Verb]) -> Verb:
+    """Call `mlflow-rank pilot`."""
+    return labelled_verb("pilot")
+
+
+@pytest.fixture
+def assess(labelled_verb: Callable[[str], Verb]) -> Verb:
+    """Call `mlflow-rank assess`."""
+    return labelled_verb("assess")
