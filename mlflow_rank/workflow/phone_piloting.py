@@ -63,6 +63,7 @@ FOLDS = 5  # of the training speakers, for the choice of the penalty: each costs
 WHOLE = 12  # utterances of one fold whose frames are kept, to choose the smoothing and the layer: about a minute
 CLOCK_SECONDS = (0.31, 0.47, 0.83, 1.37, 1.99)  # s of noise that show the stride of an encoder's frames
 FITTED: Mapping[str, Callable[[Sequence[FoldSums]], FittedHead]] = {"ridge": fit_folds, "centroid": fit_centroid}
+SKIPPED = "see why utterances were skipped"
 SMOOTHED = 5  # frames, where there are too few folds to choose: the best on synthetic speech at 50 frames per second
 
 
@@ -267,8 +268,11 @@ def _fitted(
     fitted: dict[Spec, tuple[FittedHead, float | None]] = {}
     labels: dict[Spec, int] = {}
     window, accuracy = SMOOTHED, None
+    heard = sum(1 for fold in folds if fold.weight > 0)
+    if heard < min(len(folds), 2):
+        raise RefusedError("too few of the speakers to learn from could be heard", remedy=SKIPPED)
     for name in pilot.heads if pilot.design.draws_of("all") else ():
-        if len(folds) > 2:
+        if heard > 2 and folds[0].weight > 0:
             head = FITTED[name](folds[1:])
             width, accuracy = _chosen(pilot, keeping, head, keeping.whole_frames(files, position))
             window = window if fitted else width  # that of the first head
@@ -289,6 +293,8 @@ def _fitted(
             if f"{sound_by_key[key]}@{place}" in row:  # else too short to hold the centre of a frame
                 items.append((item, row[f"{sound_by_key[key]}@{place}"]))
         truth = np.array([codes[pilot.design.inside.labels[item]] for item, _ in items])
+        if len(set(truth.tolist())) < 2:
+            raise RefusedError("too few of the phones to learn from could be heard", remedy=SKIPPED)
         groups = np.array([units[pilot.design.inside.groups[item]] for item, _ in items])
         for name in pilot.heads:
             head = HEADS[name].fit(frames[[at for _, at in items]], truth, groups, classes=len(codes))
@@ -342,7 +348,7 @@ def examined(
     held_out = {layer.index: taught.held_out[at] for at, layer in enumerate(encoder.layers)}
     test = _test(pilot, next(iter(answers.values())))
     if not len(test.frames["in_domain"]):
-        raise RefusedError("no phone could be heard in domain", remedy="see why the utterances to test were skipped")
+        raise RefusedError("no phone could be heard in domain", remedy=SKIPPED)
     columns: dict[tuple[str, Shots], list[int]] = {}
     for column, spec in enumerate(taught.specs):
         columns.setdefault((spec.head, spec.shots), []).append(column)
@@ -404,9 +410,14 @@ class PhoneCourse:
         if isinstance(self.pilot, PhonePilot):
             progress.begin("training probes", sum(len(each.encoder.layers) for each in self.lessons.values()))
             for role, lesson in self.lessons.items():
-                self.taught[role] = teach(self.pilot, lesson, folder, progress)
-                taught = self.taught[role]
-                self.exams[role] = self.pilot.examination(self.roles[role], taught.path, taught.digest)
+                try:
+                    taught = self.taught[role] = teach(self.pilot, lesson, folder, progress)
+                except RefusedError as refused:
+                    if role == "candidate":
+                        self.pilot = refused
+                        break
+                else:
+                    self.exams[role] = self.pilot.examination(self.roles[role], taught.path, taught.digest)
         return list(self.exams.values())
 
     def result(self, progress: Progress) -> Piloted | RefusedError:

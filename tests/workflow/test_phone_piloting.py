@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
@@ -324,6 +325,26 @@ def test_some_unknown_phones_out_of_domain_cost_phone_errors_and_no_frame_accura
     beyond = cells(found, "out_of_domain")
     assert beyond[0, "ridge", "all", "balanced_frame_accuracy"]["score"] > 0.9
     assert beyond[0, "ridge", "all", "per"]["score"] >= 0.25  # every fourth phone is one that nobody learned
+
+
+@pytest.mark.parametrize(
+    ("side", "cause"),
+    [
+        ("pool", "too few of the speakers to learn from could be heard"),
+        ("test", "none of the utterances to test could be heard"),
+    ],
+)
+def test_audio_that_cannot_be_heard_on_one_side_leaves_the_pilot_unknown(
+    log_mel: Setting, document: Document, tmp_path: Path, side: str, cause: str
+) -> None:
+    spoken = tones(tmp_path / "silent")
+    for key in {key.rpartition("@")[0] for key in document["tasks"][0]["splits"][side]}:
+        path = spoken.with_name(key)
+        soundfile.write(path, np.zeros(soundfile.info(path).frames), RATE)
+    found = pilot(replace(log_mel, max_skipped=1.0), request(spoken))
+    assert {row["status"] for row in found["rows"]} == {"unknown"}
+    assert {cause in row["cause"] for row in found["rows"]} == {True}
+    assert {each["cause"] for each in found["skipped"]} == {"silent"}
 
 
 def test_a_head_that_frames_cannot_stream_through_is_refused_before_anything_is_heard(

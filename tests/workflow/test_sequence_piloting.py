@@ -15,9 +15,10 @@ import pytest
 import soundfile
 
 from mlflow_rank import workflow
+from mlflow_rank.encoders import extraction
 from mlflow_rank.errors import MeasurementError, UsageError
 from mlflow_rank.probes.leaks import LeakError
-from mlflow_rank.workflow import PilotRequest, Setting
+from mlflow_rank.workflow import PilotRequest, Setting, sequence_piloting
 
 Document = dict[str, Any]
 Row = Mapping[str, Any]
@@ -25,6 +26,7 @@ RATE = 16_000
 PITCHES = {"a": 500.0, "e": 1500.0, "o": 3500.0, "u": 6500.0}
 SPEAKERS = ("ann", "bob", "cid", "dot", "eve", "fay")
 HASTY = ("ann", "dot")  # one learned from, one tested: each has an utterance with more phones than frames
+SHORT = "bob_short.wav"  # long enough for a frame of the encoder, too short for log-mel features
 Disk = namedtuple("Disk", "total used free")
 
 
@@ -83,13 +85,17 @@ def sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
         samples = said(["a"], np.random.default_rng(100 + number), 0.01)
         soundfile.write(path.with_name(f"{speaker}_hasty.wav"), samples, RATE)
         rows.append({"path": f"{speaker}_hasty.wav", "speaker": speaker, "phone_sequence": ["a", "o"] * 6})
-    return manifest(path, rows)
+    soundfile.write(path.with_name(SHORT), said(["a"], np.random.default_rng(9), 0.01)[:300], RATE)
+    return manifest(path, [*rows, {"path": SHORT, "speaker": "bob", "phone_sequence": ["a", "o"]}])
 
 
 @pytest.fixture(scope="module")
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three other speakers in more noise."""
-    return write(tmp_path_factory.mktemp("elsewhere"), ("gil", "hal", "ida"), each=3, noise=0.08, seed=7)
+    """Three other speakers in more noise; the times that are known of one utterance are not asked for."""
+    path = write(tmp_path_factory.mktemp("elsewhere"), ("gil", "hal", "ida"), each=3, noise=0.08, seed=7)
+    first, *others = rows_of(path)
+    phones = [[phone, 0.05 * number, 0.05 * number + 0.05] for number, phone in enumerate(first.pop("phone_sequence"))]
+    return manifest(path, [{**first, "phones": phones}, *others])
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +132,12 @@ def test_control_and_log_mel_have_heads_of_their_own_and_differences_are_paired(
         assert row["resolvable"] > 0
 
 
-def test_the_other_domain_is_tested_by_the_same_heads_and_the_drop_is_their_difference(document: Document) -> None:
+def test_the_other_domain_is_tested_by_the_same_heads_and_the_drop_is_their_difference(
+    document: Document, outside: Path
+) -> None:
     inside, beyond, drop = (numbers(document, domain) for domain in ("in_domain", "out_of_domain", "drop"))
-    spoken_outside = {row["n"] for row in beyond.values()}
-    assert len(spoken_outside) == 1
+    spoken = (row.get("phone_sequence") or [phone for phone, _, _ in row["phones"]] for row in rows_of(outside))
+    assert {row["n"] for row in beyond.values()} == {sum(phone != "sil" for each in spoken for phone in each)}
     assert set(beyond) == set(drop) == set(inside)
     for layer, row in drop.items():
         assert row["score"] == pytest.approx(inside[layer]["score"] - beyond[layer]["score"])
@@ -181,6 +189,40 @@ def test_each_encoder_hears_each_utterance_once_and_nothing_stays_on_disk(docume
     assert setting.cache is not None
     assert document["rows"]
     assert not [each for each in (setting.cache / "blocks").iterdir() if each.is_dir()]
+
+
+def test_what_one_encoder_cannot_hear_is_used_by_none_and_named(document: Document) -> None:
+    (skipped,) = document["skipped"]
+    assert (skipped["key"], skipped["cause"]) == (SHORT, "too_short")
+    assert skipped["detail"].startswith("log_mel: ")
+    splits = document["tasks"][0]["splits"]
+    assert SHORT not in {*splits["test"], *splits["pool"]}
+
+
+def test_a_champion_has_heads_of_its_own_and_equals_itself(setting: Setting, sequences: Path) -> None:
+    alone = replace(setting, control=False, layers="bands")
+    same = workflow.pilot(alone, [request(sequences, log_mel=False, against=setting.model)])
+    row = numbers(same)[1]
+    assert same["tasks"][0]["protocol"]["compared_with"] == setting.model
+    assert row["delta"] == 0
+    assert row["delta_low"] < 0 < row["delta_high"]
+
+
+def test_ctrl_c_while_heads_learn_leaves_the_frames_and_resume_hears_nothing_again(
+    setting: Setting, sequences: Path, document: Document, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone, asked = replace(setting, control=False, layers="bands"), request(sequences, log_mel=False)
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sequence_piloting, "fit_ctc", stop)
+        with pytest.raises(KeyboardInterrupt):
+            workflow.pilot(alone, [asked])
+    monkeypatch.setattr(extraction, "decode", stop)
+    resumed = workflow.pilot(replace(alone, resume=True), [asked])
+    assert numbers(resumed)[1]["score"] == numbers(document)[1]["score"]
 
 
 def test_neither_the_order_of_rows_nor_other_layers_change_a_score_and_a_phone_nobody_learned_is_an_error(
