@@ -19,7 +19,7 @@ from mlflow_rank.encoders.keeping import Keeping
 from mlflow_rank.speech.blocks import Block
 from mlflow_rank.speech.utterance import Utterance
 
-FORMAT = 2  # raise it when what a block file holds changes meaning
+FORMAT = 3  # raise it when what a block file holds changes meaning
 
 
 class BlockCache:
