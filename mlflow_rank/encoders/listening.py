@@ -93,7 +93,14 @@ def hear(listenings: Sequence[Listening], *, workers: int = 1, after: Callable[[
             if block.index in heard:
                 for utterance in block.utterances:
                     after(utterance.key)
-    parts = [(listening, block) for listening in listenings for block in listening.waiting]
+    # A champion that is the candidate has the same files: heard once for both.
+    waiting = {
+        cached.path: (listening, block)
+        for listening in listenings
+        for block in listening.waiting
+        if (cached := listening.cache.file(block.index))
+    }
+    parts = list(waiting.values())
     if workers > 1 and len(parts) > 1:
         tasks = [listening.part(block) for listening, block in parts]
         _hear_in_processes(tasks, min(workers, len(parts)), after)

@@ -35,7 +35,8 @@ from mlflow_rank.speech.labelled import (
 from mlflow_rank.speech.sampling import Sample
 from mlflow_rank.speech.utterance import Skipped, Utterance
 from mlflow_rank.workflow.hearing import Hearing, KeptVectors, Wish, sound_of
-from mlflow_rank.workflow.phone_piloting import PhoneCourse, PhonePilot
+from mlflow_rank.workflow.phone_design import PhonePilot
+from mlflow_rank.workflow.phone_piloting import PhoneCourse
 from mlflow_rank.workflow.progress import Progress, Silence
 from mlflow_rank.workflow.sequence_piloting import HEADS_IN_WORDS, POOLING, SequenceCourse, SequencePilot
 from mlflow_rank.workflow.setting import Setting

@@ -104,6 +104,17 @@ def test_one_set_of_processes_hears_several_encoders(sample: Sample, tmp_path: P
     assert not np.allclose(*means)
 
 
+def test_two_listenings_of_the_same_files_are_heard_once(sample: Sample, tmp_path: Path, listeners: Path) -> None:
+    measuring = Measuring("plain", sample, tmp_path)
+    measuring.cache.prepare(len(sample.blocks), resume=False)
+    twice = [Listening(measuring.call, measuring.encoder, PROTOCOL, sample.blocks, measuring.cache) for _ in range(2)]
+
+    hear(twice)
+
+    assert len(listeners.read_text().splitlines()) == len(sample.utterances)
+    assert twice[0].files == twice[1].files
+
+
 def test_a_worker_that_dies_is_said_to_have_died_and_resuming_finishes(
     deadly_sample: Sample, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, listeners: Path
 ) -> None:

@@ -23,7 +23,7 @@ from mlflow_rank.cli import main
 from mlflow_rank.errors import UsageError
 from mlflow_rank.probes.leaks import LeakError
 from mlflow_rank.workflow import PilotRequest, Setting
-from mlflow_rank.workflow.phone_piloting import CLOCK_SECONDS
+from mlflow_rank.workflow.phone_design import CLOCK_SECONDS
 from tests.modules.tones import RATE, SPEAKERS, TONES, listed, rows_of, tones
 from tests.workflow.conftest import Heard
 
