@@ -109,7 +109,7 @@ PILOT = _all(
         "--heads",
         default="ridge,centroid",
         show_default=True,
-        help="Of ridge, logistic and centroid; the first is shown, the others are second opinions. Phones take ridge and "
+        help="Of ridge, logistic and centroid; the first is shown, the others second opinions. Phones take ridge and "
         "centroid; phone sequences without times a CTC head.",
     ),
     click.option(
