@@ -7,20 +7,25 @@ from dataclasses import dataclass
 
 from mlflow_rank.evidence.pilot_scores import Cell, Domain, Scored
 from mlflow_rank.probes.design import Shots
-from mlflow_rank.probes.group_intervals import Difference, NoInterval, Score, difference, score
+from mlflow_rank.probes.group_intervals import Difference, NoInterval, difference, score
 from mlflow_rank.probes.predictions import LayerKey
 from mlflow_rank.probes.scores import METRICS, Replicates
 
 Row = dict[str, object]
 NUMBERS = (
     "score", "low", "high", "se", "n", "groups", "worst_group", "worst_group_name", "chance", "logmel", "random",
-    "delta", "delta_low", "delta_high", "resolvable", "labels",
+    "delta", "delta_low", "delta_high", "delta_paired",
+    "delta_random", "delta_random_low", "delta_random_high", "delta_random_paired",
+    "delta_logmel", "delta_logmel_low", "delta_logmel_high", "delta_logmel_paired", "resolvable", "labels",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoders:
-    """The scores of the candidate and of those it is shown beside; `reference` is whom `delta` is taken against."""
+    """The scores of the candidate and of those it is shown beside; `reference` is whom `delta` is taken against.
+
+    Beside it `delta_random` is always taken against the control and `delta_logmel` against the log-mel features.
+    """
 
     candidate: Mapping[Cell, Scored]
     control: Mapping[Cell, Scored]
@@ -64,15 +69,20 @@ def _row(task: str, domain: Domain, cell: Cell, scored: Scored, encoders: Encode
     own = score(found)
     if isinstance(own.interval, NoInterval):
         return {**names, **_nothing(own.interval.cause)}
-    baseline = Cell(0, cell.head, cell.shots, cell.metric)
+    random = _heard(encoders.control.get(cell), domain)
+    logmel = _heard(encoders.log_mel.get(Cell(0, cell.head, cell.shots, cell.metric)), domain)
+    reference = _heard(encoders.reference.get(cell), domain)
+    over_random = _gained(found, random)
     return {
         **names,
         **_nothing(None),
         **own.row(),
         "chance": METRICS[cell.metric].chance(classes),
-        "logmel": _value(encoders.log_mel.get(baseline), domain),
-        "random": _value(encoders.control.get(cell), domain),
-        **_delta(found, encoders.reference.get(cell), domain),
+        "logmel": _value(logmel),
+        "random": _value(random),
+        **_columns("delta", over_random if reference is random else _gained(found, reference)),
+        **_columns("delta_random", over_random),
+        **_columns("delta_logmel", _gained(found, logmel)),
         "labels": scored.labels,
         "status": "ok",
     }
@@ -104,20 +114,26 @@ def _nothing(cause: str | None) -> Row:
     return {**dict.fromkeys(NUMBERS), "status": "unknown", "cause": cause}
 
 
-def _value(scored: Scored | None, domain: Domain) -> float | None:
-    if scored is None or domain not in scored.found:
+def _heard(scored: Scored | None, domain: Domain) -> Replicates | None:
+    return None if scored is None else scored.found.get(domain)
+
+
+def _value(other: Replicates | None) -> float | None:
+    return None if other is None else float(other.full.mean())
+
+
+def _gained(found: Replicates, other: Replicates | None) -> Difference | None:
+    if other is None:
         return None
-    found: Score = score(scored.found[domain])
-    return found.value
-
-
-def _delta(found: Replicates, reference: Scored | None, domain: Domain) -> Row:
-    if reference is None or domain not in reference.found:
-        return {}
-    other = reference.found[domain]
     # Frames of another rate are other items of the same speakers: compared unpaired, which errs to the wide side.
     same = (found.groups, found.items) == (other.groups, other.items)
-    gained: Difference = difference(found, other, pairing="same_items" if same else "other_items")
+    return difference(found, other, pairing="same_items" if same else "other_items")
+
+
+def _columns(prefix: str, gained: Difference | None) -> Row:
+    if gained is None:
+        return {}
+    known: Row = {prefix: gained.value, f"{prefix}_paired": gained.paired}
     if isinstance(gained.interval, NoInterval):
-        return {"delta": gained.value}
-    return {"delta": gained.value, "delta_low": gained.interval.low, "delta_high": gained.interval.high}
+        return known
+    return known | {f"{prefix}_low": gained.interval.low, f"{prefix}_high": gained.interval.high}

@@ -11,6 +11,7 @@ from mlflow_rank.registry.measured_rank import Document, ranks_of, section
 # Named so that a column whose every value is absent keeps its type; further fields of a row follow as they come.
 _WHOLE = ("layer", "n", "n_utterances", "n_speakers", "dim")
 _REAL = ("value", "corrected", "se", "low", "high", "n_effective")
+_FLAG = ("centred",)
 # What identifies the subject and the audio of a number; the whole description is in measurement.json.
 _IDENTITY = (
     ("model", ("spec", "family", "digest", "dtype", "device", "sampling_rate", "seed")),
@@ -38,7 +39,12 @@ def write_layer_table(document: Document, path: Path, *, control: Document | Non
 
 
 def column(
-    name: str, values: list[object], *, whole: tuple[str, ...] = _WHOLE, real: tuple[str, ...] = _REAL
+    name: str,
+    values: list[object],
+    *,
+    whole: tuple[str, ...] = _WHOLE,
+    real: tuple[str, ...] = _REAL,
+    flag: tuple[str, ...] = _FLAG,
 ) -> object:
     """Return a Parquet column of the type the field always has, else of the values' own type, else of text."""
     import pyarrow as pa
@@ -48,7 +54,7 @@ def column(
         return pa.array(values, type=pa.int64())
     if name in real or kinds == {int, float} or kinds == {float}:
         return pa.array([None if value is None else float(str(value)) for value in values], type=pa.float64())
-    if name == "centred" or kinds == {bool}:
+    if name in flag or kinds == {bool}:
         return pa.array(values, type=pa.bool_())
     return pa.array(
         [value if value is None or isinstance(value, str) else json.dumps(value) for value in values], pa.string()

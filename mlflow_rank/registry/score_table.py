@@ -11,8 +11,10 @@ from mlflow_rank.registry.measured_score import PilotTask, mapping, read_tasks
 _WHOLE = ("layer_index", "shots_per_class", "n", "groups", "seed", "draws")
 _REAL = (
     "score", "low", "high", "se", "worst_group", "chance", "logmel", "random", "delta", "delta_low", "delta_high",
+    "delta_random", "delta_random_low", "delta_random_high", "delta_logmel", "delta_logmel_low", "delta_logmel_high",
     "resolvable", "labels",
 )  # fmt: skip
+_FLAG = ("delta_paired", "delta_random_paired", "delta_logmel_paired")
 _TEXT = ("layer", "shots")
 
 
@@ -26,7 +28,9 @@ def write_score_table(document: Document, path: Path) -> None:
 
     lines = [_line(row, task, document) for task in read_tasks(document) for row in task.rows]
     names = dict.fromkeys(name for line in lines for name in line)
-    columns = {name: column(name, [line.get(name) for line in lines], whole=_WHOLE, real=_REAL) for name in names}
+    columns = {
+        name: column(name, [line.get(name) for line in lines], whole=_WHOLE, real=_REAL, flag=_FLAG) for name in names
+    }
     pq.write_table(pa.table(columns), path)
 
 

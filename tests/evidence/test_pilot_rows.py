@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from mlflow_rank.evidence import pilot_scores  # as a module: pytest takes what begins with "test" for a test
+from mlflow_rank.evidence import pilot_rows, pilot_scores  # as a module: pytest takes its `tested_items` for a test
 from mlflow_rank.evidence.pilot_rows import Encoders, scored_rows, unknown_rows
-from mlflow_rank.evidence.pilot_scores import Cell, score_classes, score_pairs
+from mlflow_rank.evidence.pilot_scores import Cell, Scored, score_classes, score_pairs
 from mlflow_rank.probes.design import make_design
 from mlflow_rank.probes.group_intervals import difference, score
 from mlflow_rank.probes.heads import HEADS
@@ -22,8 +22,12 @@ from mlflow_rank.probes.tasks import parse_task
 NAMES = {"task", "domain", "layer", "head", "shots", "metric"}
 NUMBERS = {
     "score", "low", "high", "se", "n", "groups", "worst_group", "worst_group_name", "chance", "logmel", "random",
-    "delta", "delta_low", "delta_high", "resolvable", "labels",
+    "delta", "delta_low", "delta_high", "delta_paired",
+    "delta_random", "delta_random_low", "delta_random_high", "delta_random_paired",
+    "delta_logmel", "delta_logmel_low", "delta_logmel_high", "delta_logmel_paired", "resolvable", "labels",
 }  # fmt: skip
+DELTAS = ("delta", "delta_random", "delta_logmel")
+PARTS = ("", "_low", "_high", "_paired")
 ROW = NAMES | NUMBERS | {"status", "cause"}
 CLASSES = ("go", "stop", "up")
 TWO_HEADS = {name: HEADS[name] for name in ("ridge", "centroid")}
@@ -163,6 +167,89 @@ def test_delta_is_the_paired_difference_to_the_reference(which, request):
         assert row["delta"] == pytest.approx(row["score"] - score(pilot.champion[cell].found[domain]).value)
 
 
+def columns(row, delta):
+    return tuple(row[f"{delta}{part}"] for part in PARTS)
+
+
+def in_columns(gained):
+    return gained.value, gained.interval.low, gained.interval.high, gained.paired
+
+
+@pytest.mark.parametrize("which", ["pilot", "speakers"])
+def test_beside_a_champion_both_baselines_keep_their_differences(which, request):
+    pilot = request.getfixturevalue(which)
+    domains = set()
+    for row in pilot.rows(pilot.champion):
+        if row["domain"] == "drop" or row["status"] != "ok":
+            assert {row[f"{delta}{part}"] for delta in DELTAS for part in PARTS} == {None}
+            continue
+        cell, domain = cell_of(row), row["domain"]
+        others = (pilot.champion[cell], pilot.control[cell], pilot.log_mel[Cell(0, cell.head, cell.shots, cell.metric)])
+        for delta, other in zip(DELTAS, others, strict=True):
+            gained = difference(pilot.candidate[cell].found[domain], other.found[domain], pairing="same_items")
+            assert columns(row, delta) == in_columns(gained)
+        assert row["delta_random"] == pytest.approx(row["score"] - row["random"])
+        assert row["delta_logmel"] == pytest.approx(row["score"] - row["logmel"])
+        domains.add(domain)
+    assert domains == {"in_domain", "out_of_domain"}
+
+
+def test_without_a_champion_the_difference_to_the_control_is_taken_once(pilot, monkeypatch):
+    taken = []
+    monkeypatch.setattr(pilot_rows, "difference", lambda *a, **k: taken.append(a) or difference(*a, **k))
+    rows = pilot.rows()
+    assert all(columns(row, "delta") == columns(row, "delta_random") for row in rows)
+    assert len(taken) == 5 * len(pilot.candidate)  # in each domain to random weights and to log-mel, and one drop
+
+
+# four speakers who say each of two words once, told apart by how many of the two are heard rightly
+WORD = Cell(0, "ridge", "all", "balanced_accuracy")
+
+
+def heard(*hits, frames=1):
+    """One draw of an encoder that hears so many of each speaker's two words rightly, each word so many frames long."""
+    truth = np.tile([0, 1], len(hits))
+    wrong = np.array([[right < 1, right < 2] for right in hits]).ravel()
+    groups = [f"s{speaker}" for speaker in range(len(hits)) for _ in range(2 * frames)]
+    tallies = class_tallies(truth.repeat(frames), (truth ^ wrong).repeat(frames)[None], groups, classes=2)
+    return {WORD: Scored({"in_domain": replicates("balanced_accuracy", tallies)}, {}, 4.0)}
+
+
+def row_of(candidate, control, log_mel, reference):
+    (row,) = scored_rows("keyword", Encoders(candidate, control, log_mel, reference), classes=2, outside=False)
+    return row
+
+
+def test_differences_are_those_counted_by_hand():
+    row = row_of(heard(2, 2, 2, 2), heard(2, 1, 1, 1), heard(2, 0, 0, 0), heard(1, 2, 2, 2))
+    t = 3.182446305284263  # of 3 degrees of freedom, 97.5 %
+    # Speakers differ by 0, ½, ½, ½: mean 3/8, and √(Σ(d - 3/8)² / (4·3)) = √((9 + 3)/64 / 12) = 1/8 is its error.
+    assert columns(row, "delta_random") == pytest.approx((3 / 8, 3 / 8 - t / 8, 3 / 8 + t / 8, True))
+    assert columns(row, "delta_logmel") == pytest.approx((3 / 4, 3 / 4 - t / 4, 1.0, True))  # twice that, and 1 at most
+    assert columns(row, "delta") == pytest.approx((1 / 8, 1 / 8 - t / 8, 1 / 8 + t / 8, True))
+    assert (row["score"], row["random"], row["logmel"]) == (1.0, 5 / 8, 1 / 4)
+
+
+@pytest.mark.parametrize("coarse", DELTAS)
+def test_another_frame_rate_is_marked_unpaired_and_widens_only_that_difference(coarse):
+    candidate = heard(2, 2, 1, 2, frames=4)
+    row = row_of(
+        candidate, *(heard(1, 2, 1, 1, frames=2 if coarse == delta else 4) for delta in DELTAS[1:] + DELTAS[:1])
+    )
+    unpaired = difference(
+        candidate[WORD].found["in_domain"], heard(1, 2, 1, 1, frames=2)[WORD].found["in_domain"], pairing="other_items"
+    )
+    assert columns(row, coarse) == in_columns(unpaired)
+    for delta in DELTAS:
+        assert row[f"{delta}_paired"] is (delta != coarse)
+        assert row[delta] == pytest.approx(1 / 4)
+
+
+def test_where_the_other_has_no_interval_the_difference_has_none():
+    row = row_of(heard(2, 2, 1, 2), heard(1, frames=2), {}, {})  # one speaker only
+    assert columns(row, "delta_random") == (pytest.approx(3 / 8), None, None, False)
+
+
 def test_an_encoder_compared_with_itself_differs_by_nothing(pilot):
     for row in pilot.rows(pilot.candidate):
         if row["domain"] != "drop":
@@ -187,8 +274,26 @@ def test_without_a_reference_or_a_baseline_those_columns_are_empty(pilot):
     rows = scored_rows("keyword", Encoders(pilot.candidate, {}, {}, {}), classes=3, outside=False)
     assert {row["domain"] for row in rows} == {"in_domain"}
     for row in rows:
-        assert {row[name] for name in ("logmel", "random", "delta", "delta_low", "delta_high")} == {None}
+        assert {row[name] for name in ("logmel", "random")} == {None}
+        assert {row[f"{delta}{part}"] for delta in DELTAS for part in PARTS} == {None}
         assert row["status"] == "ok"
+
+
+def test_a_champion_is_no_baseline(pilot):
+    rows = scored_rows("keyword", Encoders(pilot.candidate, {}, {}, pilot.champion), classes=3, outside=True)
+    for row in rows:
+        assert (None in columns(row, "delta")) == (row["domain"] == "drop")
+        assert {*columns(row, "delta_random"), *columns(row, "delta_logmel")} == {None}
+
+
+def test_a_baseline_of_one_domain_is_absent_in_the_other(pilot):
+    inside = {
+        cell: Scored({"in_domain": each.found["in_domain"]}, {"out_of_domain": "not heard"}, each.labels)
+        for cell, each in pilot.control.items()
+    }
+    for row in scored_rows("keyword", Encoders(pilot.candidate, inside, {}, inside), classes=3, outside=True):
+        for delta in ("delta", "delta_random"):
+            assert (columns(row, delta) == (None,) * 4) == (row["domain"] != "in_domain")
 
 
 def test_a_single_group_to_test_on_gives_a_cause_and_no_number():

@@ -9,6 +9,9 @@ from typing import Any
 Document = dict[str, Any]
 WORDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "zero", "nine")
 SHOTS = (1, 5, 10, 20, "all")
+DELTAS = tuple(
+    f"{delta}{part}" for delta in ("delta", "delta_random", "delta_logmel") for part in ("", "_low", "_high", "_paired")
+)
 ALL = 40  # labels per class where all are used
 CAUSE = "class 'up' has 3 training labels, 5 were asked; give at least 5 per class, or fewer shots"
 
@@ -157,7 +160,7 @@ def _known(
     if row["domain"] == "drop":
         bounds = {"low": inside - beyond - half, "high": inside - beyond + half} if interval else {}
         absent = dict.fromkeys(("low", "high", "worst_group", "worst_group_name", "chance", "logmel", "random"))
-        absent |= dict.fromkeys(("delta", "delta_low", "delta_high", "resolvable"))
+        absent |= dict.fromkeys((*DELTAS, "resolvable"))
         sizes = {"se": half / 2, "n": 480, "groups": 24, "labels": float(per_class * classes)}
         return absent | {"score": inside - beyond} | bounds | sizes | {"status": "ok", "cause": None}
     score = inside if row["domain"] == "in_domain" else beyond
@@ -176,9 +179,9 @@ def _known(
         "chance": chance,
         "logmel": logmel,
         "random": random if control else None,
-        "delta": score - reference if control or champion else None,
-        "delta_low": score - reference - half if (control or champion) and interval else None,
-        "delta_high": score - reference + half if (control or champion) and interval else None,
+        **_delta("delta", score - reference if control or champion else None, half, interval),
+        **_delta("delta_random", score - random if control else None, half, interval),
+        **_delta("delta_logmel", score - logmel, half, interval),
         "resolvable": 0.061,
         "labels": float(per_class * classes),
         "status": "ok",
@@ -186,9 +189,16 @@ def _known(
     }
 
 
+def _delta(name: str, value: float | None, half: float, interval: bool) -> Document:
+    if value is None:
+        return dict.fromkeys((name, f"{name}_low", f"{name}_high", f"{name}_paired"))
+    low, high = (value - half, value + half) if interval else (None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high, f"{name}_paired": True}
+
+
 def _unknown() -> Document:
     absent = (
-        "score", "low", "high", "se", "worst_group", "worst_group_name", "chance", "logmel", "random", "delta",
-        "delta_low", "delta_high", "resolvable", "labels",
+        "score", "low", "high", "se", "worst_group", "worst_group_name", "chance", "logmel", "random", *DELTAS,
+        "resolvable", "labels",
     )  # fmt: skip
     return dict.fromkeys(absent) | {"n": 480, "groups": 12, "status": "unknown", "cause": CAUSE}

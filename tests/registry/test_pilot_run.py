@@ -86,6 +86,9 @@ def test_every_number_unknown_still_makes_a_run_and_a_table(store: str, make_pil
     table = pq.read_table(_files(store, run.run_id)["pilot.parquet"])
     assert str(table.schema.field("score").type) == "double"
     assert table["score"].null_count == len(document["rows"])
+    for delta in ("delta", "delta_random", "delta_logmel"):
+        kinds = [str(table.schema.field(f"{delta}{part}").type) for part in ("", "_low", "_high", "_paired")]
+        assert kinds == ["double", "double", "double", "bool"]
 
 
 @pytest.mark.parametrize("first", ["measurement", "pilot"])

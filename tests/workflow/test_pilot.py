@@ -24,7 +24,9 @@ Row = Mapping[str, Any]
 PLAIN = "module:listeners:plain"
 NUMBERS = {
     "score", "low", "high", "se", "n", "groups", "worst_group", "worst_group_name", "chance", "logmel", "random",
-    "delta", "delta_low", "delta_high", "resolvable", "labels",
+    "delta", "delta_low", "delta_high", "delta_paired",
+    "delta_random", "delta_random_low", "delta_random_high", "delta_random_paired",
+    "delta_logmel", "delta_logmel_low", "delta_logmel_high", "delta_logmel_paired", "resolvable", "labels",
 }  # fmt: skip
 ROW = {"task", "domain", "layer", "head", "shots", "metric", "status", "cause"} | NUMBERS
 OUTSIDERS = ("gil", "hal", "ida")
