@@ -48,6 +48,10 @@ class MeasurementError(MlflowRankError):
     """The call is right but nothing trustworthy could be measured (exit 3)."""
 
 
+class EvidenceError(MlflowRankError):
+    """A piece of evidence, a key or a signature cannot be read or does not hold (exit 3)."""
+
+
 class MissingDependencyError(UsageError):
     """An optional package is needed and absent."""
 

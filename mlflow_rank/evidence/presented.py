@@ -1,0 +1,109 @@
+"""A file presented as evidence: what it says, who vouches for it, or why neither is known. Nothing is raised here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mlflow_rank.errors import EvidenceError
+from mlflow_rank.evidence.canonical import digest_of_bytes
+from mlflow_rank.evidence.contents import Content, contents_of, made_at_of
+from mlflow_rank.evidence.envelope import read_envelope
+from mlflow_rank.evidence.statement import (
+    ALARMS,
+    APPROVAL,
+    DECISION,
+    MEASUREMENT,
+    PILOT,
+    SLSA_SUMMARY,
+    WAIVER,
+    Statement,
+    read_statement,
+)
+from mlflow_rank.evidence.trust import Signer, TrustStore
+
+KINDS = {
+    MEASUREMENT: "measurement",
+    PILOT: "pilot",
+    ALARMS: "alarms",
+    APPROVAL: "approval",
+    WAIVER: "waiver",
+    DECISION: "decision",
+    SLSA_SUMMARY: "summary",
+}
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """A statement as it was presented, with its signatures judged.
+
+    `digest` is of the signed bytes (of the whole file where it could not be read), `kind` one of `KINDS`, `other` or
+    `unreadable`. `signers` are those whose signatures hold and whose keys were in force when it was made. `problems`
+    are pairs of a cause and a sentence: why it cannot be read, or what is wrong with its signatures.
+    """
+
+    digest: str
+    kind: str
+    subjects: frozenset[str] = frozenset()
+    made_at: datetime | None = None
+    content: Content | None = None
+    signers: tuple[Signer, ...] = ()
+    problems: tuple[tuple[str, str], ...] = ()
+    statement: Statement | None = None
+
+    @property
+    def unsigned(self) -> bool:
+        """Whether it carries no signature at all."""
+        return any(cause == "unsigned" for cause, _ in self.problems)
+
+
+def present(
+    data: bytes, *, trust: TrustStore, named: str = "the evidence", received_at: datetime | None = None
+) -> Presented:
+    """Read an envelope and judge its signatures; whatever is wrong becomes a problem of the value.
+
+    Args:
+        data: the bytes of the file.
+        trust: whose signatures count.
+        named: what the file is called in sentences.
+        received_at: when a ledger took it in, where one did: a time that its signer could not choose.
+    """
+    try:
+        envelope = read_envelope(data, named=named)
+        statement = read_statement(envelope.payload, named=named)
+        content = contents_of(statement, named=named)
+    except EvidenceError as error:
+        return Presented(digest_of_bytes(data), UNREADABLE, problems=((UNREADABLE, _one_line(error)),))
+    kind = KINDS.get(statement.predicate_type, "other")
+    subjects = frozenset(subject.digest for subject in statement.subjects)
+    made_at = made_at_of(statement)
+    if made_at is None:
+        late = ((UNREADABLE, "it does not say when it was made (made_at, with a time zone)"),)
+        return Presented(envelope.digest, kind, subjects, None, content, problems=late, statement=statement)
+    verdict = trust.judge(envelope, made_at=made_at, received_at=received_at)
+    problems = tuple(sorted((problem.cause, problem.detail) for problem in verdict.problems))
+    return Presented(envelope.digest, kind, subjects, made_at, content, verdict.signers, problems, statement)
+
+
+def each_once(statements: Iterable[Presented]) -> tuple[Presented, ...]:
+    """Return the statements in order of digest; one that was presented twice, with the signatures of both."""
+    found: dict[str, Presented] = {}
+    for each in statements:
+        found[each.digest] = _joined(found[each.digest], each) if each.digest in found else each
+    return tuple(found[digest] for digest in sorted(found))
+
+
+def _joined(one: Presented, other: Presented) -> Presented:
+    if one == other:
+        return one
+    signers = sorted({*one.signers, *other.signers}, key=lambda signer: (signer.name, signer.key_id))
+    problems = sorted({*one.problems, *other.problems})
+    if not (one.unsigned and other.unsigned):  # one of them carries a signature, so together they do
+        problems = [problem for problem in problems if problem[0] != "unsigned"]
+    return replace(one, signers=tuple(signers), problems=tuple(problems))
+
+
+def _one_line(error: EvidenceError) -> str:
+    return error.what + (f": {error.got}" if error.got else "")

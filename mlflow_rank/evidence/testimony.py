@@ -1,0 +1,184 @@
+"""From a document to the statement that is signed: what was found, about which bytes, when, by which program.
+
+A statement carries everything that rules and readers need. What only fills pages (who was drawn for which split,
+confusion tables, the list of skipped files) is left out of it; the digest of the whole document says what it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import mlflow_rank
+from mlflow_rank.errors import EvidenceError
+from mlflow_rank.evidence.canonical import digest_of
+from mlflow_rank.evidence.statement import (
+    APPROVAL,
+    DECISION,
+    MEASUREMENT,
+    PILOT,
+    SLSA_SUMMARY,
+    WAIVER,
+    Statement,
+    Subject,
+)
+
+Document = Mapping[str, object]
+VERIFIER = "urn:mlflow-rank:gate"
+FILES_DIGEST = "files_digest"
+_LEFT_OUT = ("skipped",)
+_LEFT_OUT_OF_TASKS = ("splits", "confusions")
+
+
+def measurement_statement(document: Document, *, also: Sequence[Subject] = (), now: datetime) -> Statement:
+    """Return the statement of a `RankMeasurement`.
+
+    Args:
+        document: whose `model` has the `files_digest` of the files that were measured.
+        also: further subjects with the same weights: the model that was logged of them.
+        now: when it is made.
+
+    Raises:
+        EvidenceError: the document does not say which files it is about.
+    """
+    return Statement(_subjects(document, also), MEASUREMENT, _predicate(document, now))
+
+
+def pilot_statement(document: Document, *, also: Sequence[Subject] = (), now: datetime) -> Statement:
+    """Return the statement of a `PilotResult`; as `measurement_statement`, and with whom it was compared."""
+    against = document.get("against")
+    compared = None
+    if isinstance(against, Mapping):
+        compared = {"spec": against.get("spec"), "files": against.get(FILES_DIGEST)}
+    return Statement(_subjects(document, also), PILOT, {**_predicate(document, now), "against": compared})
+
+
+def approval_statement(
+    request: Document, *, verdict: str, comment: str, now: datetime, expires_at: datetime
+) -> Statement:
+    """Return a person's word for a promotion.
+
+    Args:
+        request: `model`, `target`, `digest` of the files, `policies` (their digests) and `evidence_digest`.
+        verdict: `approve` or `reject`.
+        comment: why.
+        now: when it is given.
+        expires_at: when it ends.
+    """
+    predicate = {
+        **_made(now),
+        "expires_at": _moment(expires_at),
+        "verdict": verdict,
+        "comment": comment,
+        "model": request["model"],
+        "target": request["target"],
+        "policies": request["policies"],
+        "evidence": request["evidence_digest"],
+    }
+    return Statement((Subject(str(request["model"]), str(request["digest"])),), APPROVAL, predicate)
+
+
+def waiver_statement(
+    subject: Subject, *, policy: str, rule: str, reason: str, ticket: str, now: datetime, expires_at: datetime
+) -> Statement:
+    """Return that a rule of a policy (by its digest) is put aside for one model's files for a while."""
+    predicate = {
+        **_made(now),
+        "expires_at": _moment(expires_at),
+        "policy": policy,
+        "rule": rule,
+        "reason": reason,
+        "ticket": ticket,
+    }
+    return Statement((subject,), WAIVER, predicate)
+
+
+def decision_statement(decision: Document, *, now: datetime) -> Statement:
+    """Return the statement of a decision, about the files that it decided on."""
+    request = _part(decision, "request")
+    subject = Subject(str(request["model"]), str(request["digest"]))
+    return Statement((subject,), DECISION, {**_made(now), "decision": decision})
+
+
+def summary_statement(decision: Document) -> Statement:
+    """Return the decision as a SLSA verification summary, for tools that know nothing of this product.
+
+    Source: SLSA v1.1, Verification Summary Attestation (predicate `verification_summary/v1`).
+    """
+    request = _part(decision, "request")
+    model, version = str(request["model"]), request.get("version")
+    named = f"models:/{model}/{version}" if version else f"models:/{model}"
+    policies = decision.get("policies")
+    asked = [each for each in policies if isinstance(each, Mapping)] if isinstance(policies, list) else []
+    used = decision.get("evidence")
+    inputs = [each for each in used if isinstance(each, Mapping)] if isinstance(used, list) else []
+    passed = decision.get("verdict") == "approve"
+    predicate = {
+        "verifier": {"id": VERIFIER, "version": {"mlflow_rank": mlflow_rank.__version__}},
+        "timeVerified": decision["decided_at"],
+        "resourceUri": named,
+        "policy": {
+            "uri": "urn:mlflow-rank:policies:" + "+".join(f"{each['name']}@{each['revision']}" for each in asked),
+            "digest": {"sha256": digest_of(sorted(str(each["digest"]) for each in asked)).removeprefix("sha256:")},
+        },
+        "inputAttestations": [
+            {
+                "uri": f"urn:mlflow-rank:evidence:{each['kind']}",
+                "digest": {"sha256": str(each["digest"]).removeprefix("sha256:")},
+            }
+            for each in inputs
+        ],
+        "verificationResult": "PASSED" if passed else "FAILED",
+        "verifiedLevels": ["MLFLOW_RANK_APPROVED"] if passed else [],
+        "slsaVersion": "1.1",
+    }
+    return Statement((Subject(model, str(request["digest"])),), SLSA_SUMMARY, predicate)
+
+
+def evidence_subject(document: Document) -> Subject:
+    """Return which files a measurement or a pilot is about.
+
+    Raises:
+        EvidenceError: it does not say.
+    """
+    model = _part(document, "model")
+    digest = model.get(FILES_DIGEST)
+    if not isinstance(digest, str):
+        raise EvidenceError(
+            "this document does not say which files it is about",
+            got=f"a model without {FILES_DIGEST}",
+            expected="the digest of the files that were heard",
+            remedy="measure again with this version",
+        )
+    return Subject(str(model.get("spec", "")), digest)
+
+
+def _subjects(document: Document, also: Sequence[Subject]) -> tuple[Subject, ...]:
+    first = evidence_subject(document)
+    return (first, *(each for each in also if each.digest != first.digest))
+
+
+def _predicate(document: Document, now: datetime) -> dict[str, object]:
+    shortened = {name: value for name, value in document.items() if name not in _LEFT_OUT}
+    tasks = document.get("tasks")
+    if isinstance(tasks, list):
+        shortened["tasks"] = [
+            {name: value for name, value in task.items() if name not in _LEFT_OUT_OF_TASKS} for task in tasks
+        ]
+    left_out = [name for name in _LEFT_OUT if name in document] + (
+        [f"tasks[].{name}" for name in _LEFT_OUT_OF_TASKS] if isinstance(tasks, list) else []
+    )
+    return {**_made(now), "document": shortened, "document_digest": digest_of(document), "left_out": left_out}
+
+
+def _made(now: datetime) -> dict[str, object]:
+    return {"made_at": _moment(now), "made_with": {"name": "mlflow_rank", "version": mlflow_rank.__version__}}
+
+
+def _moment(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _part(document: Document, name: str) -> Mapping[str, object]:
+    part = document.get(name)
+    return part if isinstance(part, Mapping) else {}

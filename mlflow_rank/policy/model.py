@@ -1,0 +1,300 @@
+"""A policy as a value: who it is for, what it asks, and how the answers combine. What makes no sense has no value.
+
+`PromotionPolicy` may approve a promotion, and cannot exist in a form that could do so without a pilot. `WatchPolicy` is
+of ranks and alarms only: it warns, and has no way to approve.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, StringConstraints, model_validator
+
+from mlflow_rank.evidence.canonical import digest_of
+from mlflow_rank.policy.formula import (
+    MOST_MENTIONS,
+    AllOf,
+    Formula,
+    TooManyWaysError,
+    can_pass_without,
+    in_order,
+    mentioned,
+    needless,
+    ways_to_pass,
+)
+from mlflow_rank.policy.rules import Closed, Misfit, RankAtLeast, RankAtMost, Rule, WatchRule, refuse
+from mlflow_rank.policy.vocabulary import Duration, Identifier, Mode, Preset, Role, Target, Targets
+
+API_VERSION = "mlflow-rank/v1"
+Roles = Annotated[tuple[Role, ...], Field(min_length=1)]
+Place = tuple[str | int, ...]
+
+
+class Metadata(Closed):
+    """Which policy this is, and whose."""
+
+    name: Identifier
+    revision: Annotated[int, Field(ge=1)]
+    """Goes up with every change."""
+    owners: Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], ...], Field(min_length=1)]
+    """People or teams who answer for this policy."""
+    description: Annotated[str, StringConstraints(max_length=2000)] = ""
+
+
+class Match(Closed):
+    """Which models, and which promotions of them, the policy is asked about."""
+
+    models: Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=256)], ...], Field(min_length=1)]
+    """Names of registered models, with * ? [..] as in file names; upper and lower case differ."""
+    targets: Targets
+
+
+class EvidenceTerms(Closed):
+    """What makes evidence count."""
+
+    max_age: Duration
+    signed_by: Roles = ("measurer",)
+    """Roles in the trust file, one of which must have signed. Unsigned evidence counts in modes audit and warn only."""
+    preset: Preset = "robust"
+    """The preset that ranks were measured with: numbers of different presets are not comparable."""
+
+
+class Approvals(Closed):
+    """People who must say yes: each another person with another key, none who asks or who signed the evidence."""
+
+    count: Annotated[int, Field(ge=0, le=16)]
+    signed_by: Roles = ("reviewer",)
+    max_age: Duration = "14d"
+
+
+class Waivers(Closed):
+    """Which rules may be waived, by whom, and for how long at most. A pilot rule never may."""
+
+    rules: Annotated[tuple[Identifier, ...], Field(min_length=1)]
+    signed_by: Roles = ("owner",)
+    max_duration: Duration = "30d"
+
+
+class _Policy(Closed):
+    apiVersion: Literal["mlflow-rank/v1"]  # noqa: N815 -- the field's name in every such document
+    metadata: Metadata
+    match: Match
+    evidence: EvidenceTerms
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` of what the policy asks: the order of rules, lists and keys makes no difference."""
+        return digest_of(self.document())
+
+    def document(self) -> dict[str, Any]:
+        """Return the policy as JSON values, in an order of its own."""
+        document = self.model_dump(mode="json")
+        document["rules"] = sorted((_sorted_lists(rule) for rule in document["rules"]), key=lambda rule: rule["id"])
+        for part in ("metadata", "match", "evidence", "approvals", "waivers"):
+            if document.get(part) is not None:
+                document[part] = _sorted_lists(document[part])
+        return document
+
+    def matches(self, model: str, target: str) -> bool:
+        """Say whether the policy is asked about this model and this target."""
+        named = any(fnmatchcase(model, glob) for glob in self.match.models)
+        return named and (self.match.targets == "any" or target in self.match.targets)
+
+
+class PromotionPolicy(_Policy):
+    """A policy that may approve: only where pilots passed, whatever else it asks."""
+
+    kind: Literal["PromotionPolicy"]
+    mode: Mode
+    """audit: decisions are recorded only. warn: also shown. enforce: what is denied does not happen."""
+    promote: Literal["manual", "automatic"] = "manual"
+    """automatic: the last missing piece of evidence or approval moves the alias by itself."""
+    rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=500)]
+    decide: Formula | None = None
+    """How blocking rules combine; left out: all of them."""
+    approvals: Approvals = Approvals(count=0)
+    waivers: Waivers | None = None
+
+    @property
+    def formula(self) -> Any:
+        """How blocking rules combine."""
+        if self.decide is not None:
+            return self.decide
+        return AllOf(all=tuple(sorted(rule.id for rule in self.rules if rule.severity == "block")))
+
+    def document(self) -> dict[str, Any]:
+        """Return the policy as JSON values, in an order of its own."""
+        return super().document() | {"decide": in_order(self.formula)}
+
+    @property
+    def proving(self) -> tuple[str, ...]:
+        """Ids of the rules that show, whenever they pass, that the encoder is good for a task."""
+        return tuple(
+            rule.id for rule in self.rules if rule.proves and rule.severity == "block" and not rule.passes_unmeasured()
+        )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        misfits = [*_common_misfits(self.rules, self.match), *self._decide_misfits(), *self._waiver_misfits()]
+        refuse(misfits)
+        return self
+
+    def _decide_misfits(self) -> Iterator[Misfit]:
+        blocking = {rule.id for rule in self.rules if rule.severity == "block"}
+        if not blocking:
+            yield ("rules",), "none of them blocks, so that anything would pass; give one severity: block"
+            return
+        listed = [] if self.decide is None else list(mentioned(self.decide))
+        known = {rule.id for rule in self.rules}
+        for rule, path in listed:
+            if rule not in known:
+                yield ("decide", *path), f"there is no rule {rule!r}; there are {', '.join(sorted(known))}"
+            elif rule not in blocking:
+                yield ("decide", *path), f"{rule!r} has severity: warn, which decides nothing; take it out of decide"
+        if self.decide is not None:
+            unused = blocking - {rule for rule, _ in listed}
+            for position, each in enumerate(self.rules):
+                if each.id in unused:
+                    yield ("rules", position, "id"), f"{each.id!r} is never used in decide; add it, or make it warn"
+        if any(rule not in blocking for rule, _ in listed):
+            return
+        try:
+            yield from self._formula_misfits(blocking, listed)
+        except TooManyWaysError:
+            yield ("decide",), "has too many ways to pass for anybody to review; combine fewer alternatives"
+
+    def _formula_misfits(self, blocking: set[str], listed: Sequence[tuple[str, Place]]) -> Iterator[Misfit]:
+        if len(listed) > MOST_MENTIONS:
+            raise TooManyWaysError
+        ways = ways_to_pass(self.formula)
+        at: Place = ("rules",) if self.decide is None else ("decide",)
+        matter = {rule for way in ways for rule in way}
+        idle = [] if self.decide is None else list(needless(self.decide))
+        for path in idle:
+            yield ("decide", *path), "can never make a difference: another part beside it settles it"
+        for rule, path in listed:
+            if not idle and rule not in matter:
+                yield ("decide", *path), f"{rule!r} can never make a difference here"
+        clashes = list(_clashes(self.rules))
+        for way in ways:
+            for first, second in clashes:
+                if {first, second} <= way:
+                    yield at, f"can never pass: {first!r} and {second!r} exclude each other"
+        if can_pass_without(self.formula, blocking, self.proving):
+            yield (
+                at,
+                (
+                    "could approve without a pilot that passed; every way to pass needs a blocking rule such as "
+                    "pilot_at_least, pilot_above_control or worst_group_at_least (not one with no_champion: pass)"
+                ),
+            )
+
+    def _waiver_misfits(self) -> Iterator[Misfit]:
+        by_id = {rule.id: rule for rule in self.rules}
+        for position, name in enumerate(self.waivers.rules if self.waivers else ()):
+            rule, at = by_id.get(name), ("waivers", "rules", position)
+            if rule is None:
+                yield at, f"there is no rule {name!r}; there are {', '.join(sorted(by_id))}"
+            elif rule.kind.startswith(("pilot_", "worst_group", "domain_drop")):
+                yield at, f"{name!r} is a pilot rule, which nobody may waive"
+            elif rule.severity == "warn":
+                yield at, f"{name!r} has severity: warn, so there is nothing to waive"
+
+
+class WatchPolicy(_Policy):
+    """A policy for pipelines and monitors: ranks and alarms, `clear` or `warn`. It has no way to approve."""
+
+    kind: Literal["WatchPolicy"]
+    rules: Annotated[tuple[WatchRule, ...], Field(min_length=1, max_length=500)]
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        misfits = list(_common_misfits(self.rules, self.match))
+        misfits += [
+            (("rules", position, field), "a WatchPolicy reads no pilots")
+            for position, rule in enumerate(self.rules)
+            for field in ("layers", "of")
+            if str(getattr(rule, field, "")).startswith("pilot")
+        ]
+        refuse(misfits)
+        return self
+
+
+def canonical_target(text: str) -> str:
+    """Return a promotion target in its only form, so that `alias:Champion` cannot pass by `alias:champion`.
+
+    Raises:
+        ValueError: there is no such target, or it only looks like one.
+
+    >>> canonical_target("alias:Champion"), canonical_target("stage:production")
+    ('alias:champion', 'stage:Production')
+    """
+    sort, _, name = unicodedata.normalize("NFKC", text).strip().casefold().partition(":")
+    if not name.isascii():
+        raise ValueError(f"{text!r} holds letters that look like others; write it in plain ASCII")
+    target = f"stage:{name.capitalize()}" if sort == "stage" else f"{sort}:{name}"
+    if not re.fullmatch(r"alias:[a-z0-9][a-z0-9_-]{0,254}|stage:(Staging|Production|Archived|None)", target):
+        raise ValueError(f"{text!r} is no target; write alias:NAME or stage:Staging, Production or Archived")
+    return target
+
+
+def _common_misfits(rules: Sequence[Any], match: Match) -> Iterator[Misfit]:
+    seen: set[str] = set()
+    for position, rule in enumerate(rules):
+        if rule.id in seen:
+            yield ("rules", position, "id"), f"{rule.id!r} is taken by a rule above"
+        seen.add(rule.id)
+        layers = getattr(rule, "layers", ())
+        if isinstance(layers, tuple) and len(set(layers)) < len(layers):
+            yield ("rules", position, "layers"), "names a layer twice"
+    for position, glob in enumerate(match.models):
+        if not glob.isascii():
+            yield ("match", "models", position), f"{glob!r} holds letters that are not ASCII and may look like others"
+    for name, values in (("models", match.models), ("targets", match.targets)):
+        if isinstance(values, tuple) and len(set(values)) < len(values):
+            yield ("match", name), "names one twice"
+
+
+def _clashes(rules: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    """Yield pairs of a floor above a ceiling of one and the same number."""
+    same = ("metric", "level", "centred", "unit", "task")
+    for floor in rules:
+        for ceiling in rules:
+            if (
+                isinstance(floor, RankAtLeast)
+                and isinstance(ceiling, RankAtMost)
+                and all(getattr(floor, name) == getattr(ceiling, name) for name in same)
+                and floor.value > ceiling.value
+                and (floor.bound == "point") == (ceiling.bound == "point")  # else they may be two numbers
+                and _overlap(floor.layers, ceiling.layers)
+            ):
+                yield floor.id, ceiling.id
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    if "all" in (one, other) or one == other:
+        return True
+    return isinstance(one, tuple) and isinstance(other, tuple) and not set(one).isdisjoint(other)
+
+
+def _sorted_lists(part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a part with its lists sorted: all of them are sets of names or numbers."""
+    return {key: sorted(value) if isinstance(value, list) else value for key, value in part.items()}
+
+
+__all__ = [
+    "API_VERSION",
+    "Approvals",
+    "EvidenceTerms",
+    "Match",
+    "Metadata",
+    "PromotionPolicy",
+    "Target",
+    "Waivers",
+    "WatchPolicy",
+    "canonical_target",
+]
