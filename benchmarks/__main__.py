@@ -19,6 +19,7 @@ BENCHMARKS = (
     "workers",
     "probes",
     "pilot_pass",
+    "deciding",
 )  # each a module with run(folder, quick=…)
 
 

@@ -15,6 +15,8 @@ FORMATS = {
     "MB": "{:.0f} MB",
     "points": "{:.1f} points",
     "s": "{:.1f} s",
+    "ms": "{:.2f} ms",
+    "MB/s": "{:.0f} MB/s",
 }
 
 

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from mlflow_rank.cli.assess import assess_command
+from mlflow_rank.cli.decide import decide_command
 from mlflow_rank.cli.measure import measure_command
 from mlflow_rank.cli.pilot import pilot_command
 
@@ -25,11 +27,23 @@ ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))
 CONDA = yaml.safe_load((ROOT / "conda.yaml").read_text(encoding="utf-8"))
-# Where MLflow is, which `mlflow run` says itself; what is for one call rather than a recorded run; code from elsewhere.
-NOT_IN_MLPROJECT = {"tracking_uri", "experiment", "run_name", "use_mlflow"}
-NOT_IN_MLPROJECT |= {"output", "cache", "resume", "intervals", "trust_remote_code"}
-OTHER_DEFAULTS = {"control": "true"}  # a recorded run shows the random-weights reference beside the ranks
-VERBS = {"main": assess_command, "measure": measure_command, "pilot": pilot_command}
+# Where MLflow is, which `mlflow run` says itself; what is for one call rather than a recorded run; code from elsewhere;
+# secrets, which come by environment.
+NOT_IN_MLPROJECT = {"tracking_uri", "experiment", "run_name", "mlflow"}
+NOT_IN_MLPROJECT |= {"cache", "resume", "intervals", "trust_remote_code", "passphrase_file"}
+OF_DECIDING_ONLY = {"output"}  # what measures keeps its results in the run
+VERBS = {"main": assess_command, "measure": measure_command, "pilot": pilot_command, "decide": decide_command}
+OTHER_DEFAULTS = {
+    ("main", "policy"): "policies/starter.yaml",  # a run of the project ends with a decision
+    ("decide", "policy"): "policies",
+    # a recorded run shows the random-weights reference beside the ranks
+    **{(entry_point, "control"): "true" for entry_point in VERBS},
+}
+
+
+def flag(option: click.Parameter) -> str:
+    """Return an option as a parameter is named after it: `--frame-stride` is `frame_stride`."""
+    return next(each for each in option.opts if each.startswith("--")).removeprefix("--").replace("-", "_")
 
 
 def pinned(lines: list[str]) -> dict[str, str]:
@@ -84,14 +98,14 @@ def test_conda_asks_for_the_direct_dependencies_at_the_locked_versions_and_for_t
 @pytest.mark.parametrize("entry_point", VERBS)
 def test_the_parameters_are_options_of_the_verb_with_the_same_defaults(entry_point: str) -> None:
     parameters = PROJECT["entry_points"][entry_point]["parameters"]
-    options = {option.name: option for option in VERBS[entry_point].params}
-    names = {"json": "json_to"}  # what the option --json is called inside
+    options = {flag(option): option for option in VERBS[entry_point].params}
+    left_out = NOT_IN_MLPROJECT | (set() if entry_point == "decide" else OF_DECIDING_ONLY)
 
-    assert {names.get(name, name) for name in parameters} == set(options) - NOT_IN_MLPROJECT
+    assert set(parameters) == set(options) - left_out
     for name, parameter in parameters.items():
-        default = options[names.get(name, name)].default
-        text = "none" if default is None else str(default).lower() if isinstance(default, bool) else str(default)
-        assert parameter["default"] == OTHER_DEFAULTS.get(name, text), name
+        default = options[name].get_default(click.Context(VERBS[entry_point]))
+        text = "none" if default in (None, ()) else str(default).lower() if isinstance(default, bool) else str(default)
+        assert parameter["default"] == OTHER_DEFAULTS.get((entry_point, name), text), name
 
 
 @pytest.mark.parametrize("entry_point", VERBS)
@@ -104,8 +118,11 @@ def test_the_command_passes_each_parameter_to_its_option(entry_point: str) -> No
 
     given = verb.make_context("verb", words[4:]).params
     alone = verb.make_context("verb", []).params
+    ours = {"control", "policy"}  # where the project differs from the verb, see OTHER_DEFAULTS
 
-    assert given | {"control": alone["control"]} == alone
+    assert {name: value for name, value in given.items() if name not in ours} == {
+        name: value for name, value in alone.items() if name not in ours
+    }
     for name in parameters:
         assert f"--{name.replace('_', '-')} {{{name}}}" in command
 

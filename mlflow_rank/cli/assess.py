@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlflow_rank.cli import measure, pilot
+from mlflow_rank.cli.leaving import Left, leave_evidence
 from mlflow_rank.cli.options import (
     AUDIO,
     ENCODER,
@@ -18,12 +22,21 @@ from mlflow_rank.cli.options import (
     check_places,
     check_register,
     destination_of,
+    paths,
     pilot_requests_of,
     rank_request_of,
     say,
     setting_of,
 )
-from mlflow_rank.cli.progress import TerminalProgress
+from mlflow_rank.cli.progress import Spoken, TerminalProgress
+from mlflow_rank.cli.signing import KEY, TRUST, signing_key
+from mlflow_rank.cli.verdict import present_verdict
+
+if TYPE_CHECKING:
+    from mlflow_rank.evidence.keys import PrivateKey
+    from mlflow_rank.evidence.trust import TrustStore
+    from mlflow_rank.workflow import Assessment
+    from mlflow_rank.workflow.policies import PolicyFile
 
 
 @click.command("assess", short_help="Ranks and pilots together: what `mlflow run .` does.")
@@ -40,41 +53,61 @@ from mlflow_rank.cli.progress import TerminalProgress
 )
 @click.option("--register", type=OPTIONAL_TEXT, default=None, help="Log the encoder as a model, registered as NAME.")
 @RUN
+@KEY
+@paths("--policy", help="Policy files, or directories of them: the run ends with their decision.")
+@TRUST
+@click.option("--to", "target", default="alias:champion", show_default=True, help="The promotion to decide on.")
+@click.option(
+    "--first-promotion", **SWITCH, default=False, show_default=True, help="Say that there is no champion yet."
+)
+@click.option("--enforce", **SWITCH, default=False, show_default=True, help="Exit with the decision's code.")
 def assess_command(**options: Any) -> None:
-    """Measure the rank of every layer without labels, and pilot every layer with few labels.
+    """Measure the rank of every layer without labels, pilot every layer with few labels, and decide by --policy.
 
     Audio that is both measured and labelled is heard once. The two results stand side by side in one MLflow run: rank
-    is the early warning, the pilot the evidence. With --labels none only ranks are measured.
+    is the early warning, the pilot the evidence. With --labels none only ranks are measured. With --policy the run ends
+    with the decision: exit code 0, or, with --enforce, 1 where it is refused and 3 where something is missing.
 
     \b
     Examples:
       mlflow-rank assess
       mlflow-rank assess --model my_checkpoint --audio dev.jsonl --task keyword,speaker --labels dev.jsonl
+      mlflow-rank assess --model my_checkpoint --register encoder --key ci.key --policy policies/ --enforce
     """
-    from mlflow_rank import workflow
+    from mlflow_rank.errors import UsageError
+    from mlflow_rank.workflow.policies import read_policies, read_trust_file
 
     check_register(options)
     check_places(options)
+    key = signing_key(options)
+    files, trust = read_policies(options["policy"]), read_trust_file(options["trust"])  # before hours are spent
+    if options["enforce"] and not files:
+        raise UsageError("there is no policy to enforce", got="--enforce", expected="--policy FILE")
+    left = assess(options, key)
+    if not files:
+        return
+    code = decide_on(left, files, trust, options)
+    if options["enforce"]:
+        sys.exit(code)
+
+
+def assess(options: Mapping[str, Any], key: PrivateKey | None) -> Left:
+    """Measure, pilot, show and record what the options ask for."""
+    from mlflow_rank import workflow
+
     pilots = pilot_requests_of(options)
     if not pilots:
-        measure.run_measure(options)
-        return
+        return measure.run_measure(options, key)
     setting = setting_of(options)
     with TerminalProgress() as progress:
         assessment = workflow.assess(setting, rank_request_of(options), pilots, progress)
-    if str(options["json_to"]) == "-":
-        click.echo(workflow.as_json(workflow.both(assessment)), nl=False)
-    else:
-        measure.show(assessment.measurement, None)
-        pilot.show(assessment.pilot, {"json_to": None})
-        if options["json_to"] is not None:
-            options["json_to"].write_text(workflow.as_json(workflow.both(assessment)), encoding="utf-8")
-            say(f"written to {options['json_to']}")
+    measurement, piloted = assessment.measurement.document, assessment.pilot
+    show(assessment, options)
     if options["output"]:
         workflow.write_assessment(assessment, options["output"])
         say(f"written to {options['output']}")
     if not options["use_mlflow"]:
-        return
+        return leave_evidence(options, key=key, measurement=measurement, pilot=piloted)
     try:
         recorded = workflow.record_assessment(
             assessment, destination_of(options), register=options["register"], kept_at=setting.output
@@ -83,6 +116,43 @@ def assess_command(**options: Any) -> None:
         workflow.write_assessment(assessment, setting.output)
         say(f"the results are kept at {setting.output}")
         raise
-    say(f"MLflow run {recorded.run.run_id} (to see it: {recorded.run.where})")
-    if recorded.registered:
-        say(f"registered as models:/{recorded.registered.name}/{recorded.registered.version}")
+    return leave_evidence(options, key=key, measurement=measurement, pilot=piloted, recorded=recorded)
+
+
+def show(assessment: Assessment, options: Mapping[str, Any]) -> None:
+    """Print the tables, or the documents where stdout is asked for; write them where a file is."""
+    from mlflow_rank import workflow
+
+    json_to = options["json_to"]
+    if str(json_to) == "-":
+        click.echo(workflow.as_json(workflow.both(assessment)), nl=False)
+        return
+    measure.show(assessment.measurement, None)
+    pilot.show(assessment.pilot, {"json_to": None})
+    if json_to is not None:
+        json_to.write_text(workflow.as_json(workflow.both(assessment)), encoding="utf-8")
+        say(f"written to {json_to}")
+
+
+def decide_on(left: Left, files: Sequence[PolicyFile], trust: TrustStore, options: Mapping[str, Any]) -> int:
+    """Decide on what was assessed, print the decision, and return its exit code."""
+    from mlflow_rank.policy import decide
+    from mlflow_rank.workflow import deciding
+    from mlflow_rank.workflow.policies import promotion_policies, watch_policies
+
+    question = deciding.PromotionQuestion(
+        given=() if left.version else tuple(left.evidence.values()),
+        version=left.version,
+        target=options["target"],
+        champion=None if left.version else options["against"],
+        first_promotion=options["first_promotion"],
+        tracking_uri=options["tracking_uri"],
+    )
+    case = deciding.case_of(question, trust, Spoken())
+    now = datetime.now(UTC).replace(microsecond=0)
+    promotions = promotion_policies(files)
+    watched = deciding.watch_all(watch_policies(files), case, now)
+    decision = decide(promotions, case, now) if promotions or not watched else None
+    forms = dict.fromkeys(("json_to", "markdown_to", "sarif_to", "junit_to"))
+    quiet = str(options["json_to"]) == "-"  # stdout holds the documents and nothing else
+    return present_verdict(decision, watched, files, forms, on_stderr=quiet)

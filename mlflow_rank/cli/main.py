@@ -9,9 +9,14 @@ from typing import NoReturn
 import click
 
 import mlflow_rank
+from mlflow_rank.cli.approve import approve_command, waive_command
 from mlflow_rank.cli.assess import assess_command
+from mlflow_rank.cli.decide import decide_command
+from mlflow_rank.cli.evidence import evidence_group
+from mlflow_rank.cli.keys import keys_group
 from mlflow_rank.cli.measure import measure_command
 from mlflow_rank.cli.pilot import pilot_command
+from mlflow_rank.cli.policy import policy_group
 from mlflow_rank.errors import MlflowRankError
 
 FAULT = 3  # nothing could be decided
@@ -52,13 +57,27 @@ def main() -> None:
     \b
     measure   how many dimensions each layer of an encoder really uses, without labels
     pilot     how well each layer serves a task, with few labels and honest error bars
-    assess    both together, in one pass over shared audio
+    assess    both together, in one pass over shared audio, and a decision
+    decide    whether signed evidence is enough to promote a model, rule by rule
+    policy    check, explain and try out policies
+    approve   a person's signed word for a promotion; waive: to put a rule aside
+    evidence  look into evidence, and verify it years later
+    keys      make and show the keys that evidence is signed with
 
     Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused by policy, 2 wrong call or input,
     3 nothing trustworthy could be said, 130 stopped by Ctrl-C.
     """
 
 
-main.add_command(measure_command)
-main.add_command(pilot_command)
-main.add_command(assess_command)
+for command in (
+    measure_command,
+    pilot_command,
+    assess_command,
+    decide_command,
+    policy_group,
+    approve_command,
+    waive_command,
+    evidence_group,
+    keys_group,
+):
+    main.add_command(command)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlflow_rank.cli.leaving import Left, leave_evidence
 from mlflow_rank.cli.options import (
     AUDIO,
     ENCODER,
@@ -22,6 +23,10 @@ from mlflow_rank.cli.options import (
     setting_of,
 )
 from mlflow_rank.cli.progress import TerminalProgress
+from mlflow_rank.cli.signing import KEY, signing_key
+
+if TYPE_CHECKING:
+    from mlflow_rank.evidence.keys import PrivateKey
 
 
 @click.command("measure", short_help="Rank of every layer of an encoder, without labels.")
@@ -36,6 +41,7 @@ from mlflow_rank.cli.progress import TerminalProgress
 )
 @click.option("--register", type=OPTIONAL_TEXT, default=None, help="Log the encoder as a model, registered as NAME.")
 @RUN
+@KEY
 def measure_command(**options: Any) -> None:
     """Measure how many dimensions each layer of an encoder really uses, on unlabelled audio.
 
@@ -52,10 +58,10 @@ def measure_command(**options: Any) -> None:
     """
     check_register(options)
     check_places(options)
-    run_measure(options)
+    run_measure(options, signing_key(options))
 
 
-def run_measure(options: Mapping[str, Any]) -> None:
+def run_measure(options: Mapping[str, Any], key: PrivateKey | None) -> Left:
     """Measure, show and record what the options ask for."""
     from mlflow_rank import workflow
 
@@ -68,7 +74,7 @@ def run_measure(options: Mapping[str, Any]) -> None:
         workflow.write_results(measurement, options["output"])
         say(f"written to {options['output']}")
     if not options["use_mlflow"]:
-        return
+        return leave_evidence(options, key=key, measurement=measurement.document)
     try:
         recorded = workflow.record(
             measurement, destination_of(options), register=options["register"], kept_at=setting.output
@@ -77,9 +83,7 @@ def run_measure(options: Mapping[str, Any]) -> None:
         workflow.write_results(measurement, setting.output)
         say(f"the results are kept at {setting.output}")
         raise
-    say(f"MLflow run {recorded.run.run_id} (to see it: {recorded.run.where})")
-    if recorded.registered:
-        say(f"registered as models:/{recorded.registered.name}/{recorded.registered.version}")
+    return leave_evidence(options, key=key, measurement=measurement.document, recorded=recorded)
 
 
 def show(measurement: Any, json_to: Path | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,3 +29,23 @@ class Optional(click.ParamType[Any]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
         """Return the wrapped type's name in capitals."""
         return self.inner.name.upper()
+
+
+class Paths(click.ParamType[tuple[Path, ...]]):
+    """Files or directories separated by commas; `none` and nothing are no path.
+
+    >>> [path.name for path in Paths().convert("a.yaml, b", None, None)]
+    ['a.yaml', 'b']
+    """
+
+    name = "path[,path]"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, ...]:
+        """Return the paths."""
+        parts = [part.strip() for part in str(value).split(",")]
+        return tuple(Path(part) for part in parts if part and part.lower() != "none")
+
+
+def joined(ctx: click.Context, param: click.Parameter, values: Iterable[tuple[Path, ...]]) -> tuple[Path, ...]:
+    """Return the paths of an option that was given several times, each once."""
+    return tuple(dict.fromkeys(path for value in values or () for path in value))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from mlflow_rank.cli.optional import Optional
+from mlflow_rank.cli.optional import Optional, Paths, joined
 
 if TYPE_CHECKING:
     from mlflow_rank.registry.run_claim import Destination
@@ -18,11 +18,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 OPTIONAL_PATH = Optional(click.Path(path_type=Path))
 OPTIONAL_TEXT = Optional(click.STRING)
 STARTER_SETS = {"keyword": "keywords", "speaker": "speakers", "phone": "phones"}  # by task; sounds for any other
+PATHS = Paths()
 # `--control` and `--control false` both work: an MLproject can only pass values
 SWITCH: dict[str, Any] = {"is_flag": False, "flag_value": True, "type": click.BOOL, "metavar": "[true|false]"}
 
 
-def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def all_of(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Return one decorator for several, shown in the order given."""
 
     def decorate(command: Command) -> Command:
@@ -33,7 +34,12 @@ def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]
     return decorate
 
 
-ENCODER = _all(
+def paths(*names: str, help: str, **more: Any) -> Callable[[Command], Command]:  # noqa: A002 -- click's own word
+    """Return an option that takes files or directories, several times or separated by commas."""
+    return click.option(*names, type=PATHS, multiple=True, default=(), callback=joined, help=help, **more)
+
+
+ENCODER = all_of(
     click.option(
         "--model",
         default="starter",
@@ -51,7 +57,7 @@ ENCODER = _all(
     ),
 )
 
-AUDIO = _all(
+AUDIO = all_of(
     click.option(
         "--audio",
         default="starter",
@@ -79,7 +85,7 @@ AUDIO = _all(
     click.option("--intervals", **SWITCH, default=True, show_default=True, help="Estimate uncertainty and bias."),
 )
 
-TASK = _all(
+TASK = all_of(
     click.option(
         "--task",
         default="keyword",
@@ -102,7 +108,7 @@ TASK = _all(
     ),
 )
 
-PILOT = _all(
+PILOT = all_of(
     click.option("--shots", default="1,5,10,20,all", show_default=True, help="Training labels per class."),
     click.option("--draws", type=int, default=10, show_default=True, help="Seeded choices of the training labels."),
     click.option(
@@ -129,7 +135,7 @@ PILOT = _all(
     click.option("--log-mel", **SWITCH, default=True, show_default=True, help="Also pilot log-mel features."),
 )
 
-RUN = _all(
+RUN = all_of(
     click.option("--channel", default="mix", show_default=True, help="mix, or a channel's number from 0."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of samples, draws and random weights."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from mlflow_rank.cli.leaving import leave_evidence
 from mlflow_rank.cli.options import (
     ENCODER,
     PILOT,
@@ -19,6 +20,7 @@ from mlflow_rank.cli.options import (
     setting_of,
 )
 from mlflow_rank.cli.progress import TerminalProgress
+from mlflow_rank.cli.signing import KEY, signing_key
 
 
 @click.command("pilot", short_help="How well each layer serves a task, with few labels.")
@@ -33,6 +35,7 @@ from mlflow_rank.cli.progress import TerminalProgress
     help="Also pilot the same architecture with random weights: a pilot that it passes proves nothing.",
 )
 @RUN
+@KEY
 def pilot_command(**options: Any) -> None:
     """Train small probes on every layer with few labels, and test them on speakers that they have not heard.
 
@@ -51,6 +54,7 @@ def pilot_command(**options: Any) -> None:
     from mlflow_rank.errors import UsageError
 
     check_places(options)
+    key = signing_key(options)
     setting = setting_of(options)
     requests = pilot_requests_of(options)
     if not requests:
@@ -62,6 +66,7 @@ def pilot_command(**options: Any) -> None:
         workflow.write_pilot(document, options["output"])
         say(f"written to {options['output']}")
     if not options["use_mlflow"]:
+        leave_evidence(options, key=key, pilot=document)
         return
     try:
         run = workflow.record_pilots(document, destination_of(options), kept_at=setting.output)
@@ -69,7 +74,7 @@ def pilot_command(**options: Any) -> None:
         workflow.write_pilot(document, setting.output)
         say(f"the results are kept at {setting.output}")
         raise
-    say(f"MLflow run {run.run_id} (to see it: {run.where})")
+    leave_evidence(options, key=key, pilot=document, recorded=workflow.Recorded(run, None))
 
 
 def show(document: Any, options: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -56,3 +57,22 @@ class TerminalProgress:
         """Move the bar on."""
         if self._task is not None:
             self._bar.advance(self._task, amount)
+
+
+class Spoken:
+    """Progress of short work: lines on stderr, no bar."""
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        click.echo(text, err=True)
+
+    def say_once(self, text: str) -> None:
+        """Print a line."""
+        self.say(text)
+
+    def begin(self, title: str, total: float) -> None:
+        """Print what begins."""
+        self.say(f"{title} …")
+
+    def advance(self, amount: float) -> None:
+        """Show nothing."""

@@ -117,6 +117,10 @@ class Measurement(_Read):
         """The layers that were measured, by whatever metric: a row that is missing is no layer that is."""
         return frozenset(row.layer for row in self.document.ranks)
 
+    def rows_of(self, metric: str, level: str, centred: bool) -> Mapping[int, RankRow]:
+        """Return the rows of a metric at a level, by layer; none where it was not measured."""
+        return self.rows.get((metric, level, centred), {})
+
     @property
     def preset(self) -> str:
         """The name of the choice of levels and metrics."""

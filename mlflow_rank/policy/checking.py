@@ -76,8 +76,8 @@ def _answered(readings: list[Reading]) -> list[Reading]:
 
 def _finding(rule: Any, readings: list[Reading]) -> Finding:
     worst = min(readings, key=_badness)
-    layers = {reading.layer for reading in readings if reading.layer is not None}
-    failed = {reading.layer for reading in readings if reading.layer is not None and not reading.passed}
+    counted = [reading.layers for reading in readings if reading.layers is not None]
+    layers = (min(passed for passed, _ in counted), max(asked for _, asked in counted)) if counted else None
     if worst.refusal is not None:
         result, cause = "unknown", worst.refusal.cause
     else:
@@ -87,13 +87,13 @@ def _finding(rule: Any, readings: list[Reading]) -> Finding:
         kind=rule.kind,
         severity=rule.severity,
         result=result,  # type: ignore[arg-type]
-        sentence=_sentence(worst, len(layers), len(layers) - len(failed)),
+        sentence=_sentence(worst, layers),
         cause=cause,
         observed=worst.observed,
         bound=worst.bound,
         margin=worst.margin,
         layer=worst.layer,
-        layers=(len(layers) - len(failed), len(layers)) if layers else None,
+        layers=layers,
         evidence=tuple(sorted({digest for reading in readings for digest in reading.evidence})),
         proves=rule.proves,
     )
@@ -108,7 +108,7 @@ def _badness(reading: Reading) -> tuple[int, float, str, str, tuple[str, ...]]:
     return state, margin, cause, position, reading.evidence
 
 
-def _sentence(worst: Reading, layers: int, passed: int) -> str:
+def _sentence(worst: Reading, layers: tuple[int, int] | None) -> str:
     if worst.refusal is not None:
         said = worst.refusal.detail
     else:
@@ -119,6 +119,6 @@ def _sentence(worst: Reading, layers: int, passed: int) -> str:
     if worst.layer is not None:
         name = f"layer {worst.layer}" if isinstance(worst.layer, int) else str(worst.layer)
         said = f"{name}: {said}"
-    if layers > 1:
-        said += f" ({passed} of {layers} layers pass)"
+    if layers is not None and layers[1] > 1:
+        said += f" ({layers[0]} of {layers[1]} layers pass)"
     return said[:1].upper() + said[1:] if said[:5] == "layer" else said

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mlflow_rank.evidence.contents import Measurement, Pilot
-from mlflow_rank.policy.admission import hours, in_days
+from mlflow_rank.evidence.presented import Presented
+from mlflow_rank.policy.admission import Refusal, hours, in_days
 from mlflow_rank.policy.outcomes import Cause, Observation
-from mlflow_rank.policy.reading import Reading, View
+from mlflow_rank.policy.reading import Limits, Reading, View, worst_layer
 from mlflow_rank.policy.rules import (
     CorpusAllowed,
     DtypeFloat32,
@@ -34,7 +35,7 @@ def check_measurement_size(rule: MeasurementSizeAtLeast, view: View) -> Iterator
                 said = f"{number:,.5g} {name} were measured"
                 yield Reading.held(Observation(float(number)), float(least), at_least=True, said=said).of(statement)
         if rule.rows_per_dim is not None:
-            yield from (reading.of(statement) for reading in _rows_per_dim(rule, measurement))
+            yield _rows_per_dim(rule, statement, measurement)
 
 
 def check_age(rule: EvidenceAgeAtMost, view: View) -> Iterator[Reading]:
@@ -102,14 +103,20 @@ def check_model_digest(rule: ModelDigestEquals, view: View) -> Iterator[Reading]
     yield Reading(same, said, Observation(candidate.digest), bound=rule.digest)
 
 
-def _rows_per_dim(rule: MeasurementSizeAtLeast, measurement: Measurement) -> Iterator[Reading]:
+def _rows_per_dim(rule: MeasurementSizeAtLeast, statement: Presented, measurement: Measurement) -> Reading:
     found: dict[int, float] = {}
     for (_, level, _), layers in measurement.rows.items():
         if level == rule.level:
             for layer, row in layers.items():
                 found[layer] = min(found.get(layer, float("inf")), row.n / row.dim if row.dim else 0.0)
     if not found:
-        yield Reading.unknown(Cause.NOT_IN_EVIDENCE, f"level {rule.level} was not measured")
-    for layer, ratio in sorted(found.items()):
-        said = f"there are {ratio:.3g} rows per dimension at level {rule.level}"
-        yield Reading.held(Observation(ratio), float(rule.rows_per_dim or 0.0), at_least=True, said=said, layer=layer)
+        return Reading.unknown(Cause.NOT_IN_EVIDENCE, f"level {rule.level} was not measured").of(statement)
+
+    def words(layer: int, ratio: float) -> tuple[str, Observation]:
+        return f"there are {ratio:.3g} rows per dimension at level {rule.level}", Observation(ratio)
+
+    def why(layer: int) -> Refusal:
+        return Refusal(Cause.NOT_IN_EVIDENCE, f"layer {layer} was not measured")
+
+    limits = Limits(at_least=float(rule.rows_per_dim or 0.0))
+    return worst_layer(sorted(found), found, limits, why=why, words=words, statements=[statement])

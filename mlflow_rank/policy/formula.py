@@ -22,10 +22,11 @@ class TooManyWaysError(Exception):
 
 
 def _form(value: Any) -> str | None:
+    """Return the tag of a part; no tag is the name of a field, so that places of errors are told apart."""
     if isinstance(value, AllOf) or (isinstance(value, Mapping) and "all" in value):
-        return "all"
+        return "all of"
     if isinstance(value, AnyOf) or (isinstance(value, Mapping) and "any" in value):
-        return "any"
+        return "any of"
     return "rule" if isinstance(value, str) else None
 
 
@@ -46,7 +47,7 @@ class AnyOf(Closed):
 
 
 Clause = Annotated[
-    Annotated[Identifier, Tag("rule")] | Annotated[AllOf, Tag("all")] | Annotated[AnyOf, Tag("any")],
+    Annotated[Identifier, Tag("rule")] | Annotated[AllOf, Tag("all of")] | Annotated[AnyOf, Tag("any of")],
     Discriminator(
         _form,
         custom_error_type="clause",
@@ -54,7 +55,7 @@ Clause = Annotated[
     ),
 ]
 Formula = Annotated[
-    Annotated[AllOf, Tag("all")] | Annotated[AnyOf, Tag("any")],
+    Annotated[AllOf, Tag("all of")] | Annotated[AnyOf, Tag("any of")],
     Discriminator(
         _combination,
         custom_error_type="formula",
@@ -125,8 +126,8 @@ def _smallest(ways: Set[PassSet]) -> frozenset[PassSet]:
 def needless(formula: str | AllOf | AnyOf, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
     """Yield the path of each part that makes no difference to the parts beside it.
 
-    In an `any` these are branches that pass only where another does; in an `all`, parts that pass wherever another one
-    does.
+    In an `any` these are branches that pass only where others do; in an `all`, parts that pass wherever another does.
+    Of two that are the same, the later one is.
 
     >>> list(needless(AnyOf(any=("a", AllOf(all=("a", "b"))))))
     [('any', 1)]
@@ -134,18 +135,25 @@ def needless(formula: str | AllOf | AnyOf, path: tuple[str | int, ...] = ()) -> 
     if isinstance(formula, str):
         return
     name, parts = _parts(formula)
-    ways = [ways_to_pass(part) for part in parts]
-    for position, part in enumerate(parts):
+    kept = {position: ways_to_pass(part) for position, part in enumerate(parts)}
+    for position, part in reversed(list(enumerate(parts))):
         yield from needless(part, (*path, name, position))
-        if any(_makes_needless(ways, other, position, name) for other in range(len(parts))):
+        own = kept.pop(position)
+        if _settled(own, list(kept.values()), any_of=name == "any"):
             yield (*path, name, position)
+        else:
+            kept[position] = own
 
 
-def _makes_needless(ways: Sequence[frozenset[PassSet]], other: int, position: int, name: str) -> bool:
-    if ways[other] == ways[position]:
-        return other < position  # of two that are the same, the second is one too many
-    stricter, looser = (position, other) if name == "any" else (other, position)
-    return all(any(smaller <= way for smaller in ways[looser]) for way in ways[stricter])
+def _settled(own: frozenset[PassSet], others: Sequence[frozenset[PassSet]], *, any_of: bool) -> bool:
+    if any_of:
+        return _whenever(own, frozenset().union(*others))
+    return any(_whenever(other, own) for other in others)
+
+
+def _whenever(one: frozenset[PassSet], other: frozenset[PassSet]) -> bool:
+    """Say whether the other passes whenever the one does."""
+    return all(any(smaller <= way for smaller in other) for way in one)
 
 
 def _parts(formula: AllOf | AnyOf) -> tuple[str, tuple[str | AllOf | AnyOf, ...]]:

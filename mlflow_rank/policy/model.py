@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
@@ -85,7 +86,7 @@ class _Policy(Closed):
     match: Match
     evidence: EvidenceTerms
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """`sha256:…` of what the policy asks: the order of rules, lists and keys makes no difference."""
         return digest_of(self.document())

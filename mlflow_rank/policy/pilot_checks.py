@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from mlflow_rank.evidence.contents import LayerKey, Pilot, PilotRow
 from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.admission import Refusal
 from mlflow_rank.policy.case import Champion
 from mlflow_rank.policy.outcomes import Cause, Observation
-from mlflow_rank.policy.reading import Reading, View, numbered_layers, without_champion
+from mlflow_rank.policy.reading import Limits, Reading, View, numbered_layers, without_champion, worst_layer
 from mlflow_rank.policy.rules import (
     DomainDropAtMost,
     PilotAboveControl,
@@ -27,44 +27,43 @@ _OfLayers = (
     | WorstGroupAtLeast
 )  # fmt: skip
 _END = {"point": "", "ci_lower": "lower bound of ", "ci_upper": "upper bound of "}
-Read = Callable[[PilotRow], Reading]
+Numbers = tuple[float | None, float | None, float | None]  # an estimate and its interval
+Seen = tuple[str, Observation]  # in words, and as an observation
+Pilots = list[tuple[Presented, Pilot]]
 
 
 def check_score(rule: PilotAtLeast | PilotAtMost, view: View) -> Iterator[Reading]:
     """Hold a score against a floor, or an error rate against a ceiling, neither of which guessing may reach."""
-    floor = isinstance(rule, PilotAtLeast)
+    floor, limit = isinstance(rule, PilotAtLeast), rule.value
+    limits = Limits(at_least=limit) if floor else Limits(at_most=limit)
 
-    def read(row: PilotRow) -> Reading:
-        if row.chance is None or (rule.value <= row.chance if floor else rule.value >= row.chance):
-            chance = "not known" if row.chance is None else f"{row.chance:.4g}"
-            return Reading.unknown(
-                Cause.BOUND_AT_CHANCE, f"chance is {chance}, so a bound of {rule.value:g} proves nothing"
-            )
-        number = _end(rule.bound, row.score, row.low, row.high)
-        if isinstance(number, Refusal):
-            return Reading(None, refusal=number)
-        observed = Observation(number, row.score, row.low, row.high, row.n)
-        said = f"{_END[rule.bound]}{_named(rule)} is {number:.4g}"
-        return Reading.held(observed, rule.value, at_least=floor, said=said)
+    def number(row: PilotRow) -> float | Refusal:
+        if row.chance is None or (limit <= row.chance if floor else limit >= row.chance):
+            return _at_chance(row, limit)
+        return _end(rule.bound, row.score, row.low, row.high)
 
-    yield from _each_row(rule, view, read)
+    def words(row: PilotRow, value: float) -> Seen:
+        observed = Observation(value, row.score, row.low, row.high, row.n)
+        return f"{_END[rule.bound]}{_named(rule)} is {value:.4g}", observed
+
+    yield from _each_layer(rule, view, number, limits, words)
 
 
 def check_worst_group(rule: WorstGroupAtLeast, view: View) -> Iterator[Reading]:
     """Hold the score of the worst test group against a floor."""
 
-    def read(row: PilotRow) -> Reading:
+    def number(row: PilotRow) -> float | Refusal:
         if row.chance is None or rule.value <= row.chance:
-            return Reading.unknown(
-                Cause.BOUND_AT_CHANCE, f"a bound of {rule.value:g} proves nothing: guessing reaches it"
-            )
-        if row.worst_group is None:
-            return Reading.unknown(Cause.NOT_MEASURED, "no group was scored by itself")
-        said = f"{_named(rule)} of the worst group ({row.worst_group_name}) is {row.worst_group:.4g}"
-        observed = Observation(row.worst_group, row.score, n=row.groups)
-        return Reading.held(observed, rule.value, at_least=True, said=said)
+            return _at_chance(row, rule.value)
+        return (
+            Refusal(Cause.NOT_MEASURED, "no group was scored by itself") if row.worst_group is None else row.worst_group
+        )
 
-    yield from _each_row(rule, view, read)
+    def words(row: PilotRow, value: float) -> Seen:
+        said = f"{_named(rule)} of the worst group ({row.worst_group_name}) is {value:.4g}"
+        return said, Observation(value, row.score, n=row.groups)
+
+    yield from _each_layer(rule, view, number, Limits(at_least=rule.value), words)
 
 
 def check_not_worse(rule: PilotNotWorse, view: View) -> Iterator[Reading]:
@@ -83,41 +82,31 @@ def check_not_worse(rule: PilotNotWorse, view: View) -> Iterator[Reading]:
     if not against:
         named = ", ".join(sorted({pilot.against.spec if pilot.against else "no champion" for _, pilot in pilots}))
         yield Reading.unknown(Cause.OTHER_CHAMPION, f"the pilots compare with {named}, not with the champion of now")
-
-    def read(row: PilotRow) -> Reading:
-        return _gained(
-            rule, (row.delta, row.delta_low, row.delta_high), row.delta_paired, row, -rule.margin, "champion"
-        )
-
-    yield from _each_row(rule, view, read, against)
+    yield from _gained(rule, view, "delta", -rule.margin, "the champion", against)
 
 
 def check_above(rule: PilotAboveControl | PilotAboveLogMel, view: View) -> Iterator[Reading]:
     """Hold the paired difference to a baseline against the gain that is asked."""
-    control = isinstance(rule, PilotAboveControl)
-
-    def read(row: PilotRow) -> Reading:
-        if control:
-            numbers, paired = (row.delta_random, row.delta_random_low, row.delta_random_high), row.delta_random_paired
-        else:
-            numbers, paired = (row.delta_logmel, row.delta_logmel_low, row.delta_logmel_high), row.delta_logmel_paired
-        return _gained(rule, numbers, paired, row, rule.by, "random weights" if control else "log-mel features")
-
-    yield from _each_row(rule, view, read)
+    if isinstance(rule, PilotAboveControl):
+        yield from _gained(rule, view, "delta_random", rule.by, "random weights")
+    else:
+        yield from _gained(rule, view, "delta_logmel", rule.by, "log-mel features")
 
 
 def check_drop(rule: DomainDropAtMost, view: View) -> Iterator[Reading]:
     """Hold what is lost from in domain to out of domain against a ceiling."""
 
-    def read(row: PilotRow) -> Reading:
-        numbers = _mirrored((row.score, row.low, row.high)) if rule.is_error_rate else (row.score, row.low, row.high)
-        number = _end(rule.bound, *numbers)
-        if isinstance(number, Refusal):
-            return Reading(None, refusal=number)
-        said = f"{_END[rule.bound]}the loss in {rule.metric} from in domain to out of domain is {number:.4g}"
-        return Reading.held(Observation(number, *numbers, row.n), rule.value, at_least=False, said=said)
+    def lost(row: PilotRow) -> Numbers:
+        return _mirrored((row.score, row.low, row.high)) if rule.is_error_rate else (row.score, row.low, row.high)
 
-    yield from _each_row(rule, view, read, domain="drop")
+    def words(row: PilotRow, value: float) -> Seen:
+        said = f"{_END[rule.bound]}the loss in {rule.metric} from in domain to out of domain is {value:.4g}"
+        return said, Observation(value, *lost(row), row.n)
+
+    def number(row: PilotRow) -> float | Refusal:
+        return _end(rule.bound, *lost(row))
+
+    yield from _each_layer(rule, view, number, Limits(at_most=rule.value), words, domain="drop")
 
 
 def check_pilot_size(rule: PilotSizeAtLeast, view: View) -> Iterator[Reading]:
@@ -157,54 +146,76 @@ def check_pilot_size(rule: PilotSizeAtLeast, view: View) -> Iterator[Reading]:
 
 def _gained(
     rule: PilotNotWorse | PilotAboveControl | PilotAboveLogMel,
-    numbers: tuple[float | None, float | None, float | None],
-    paired: bool | None,
-    row: PilotRow,
+    view: View,
+    prefix: str,
     least: float,
     over: str,
-) -> Reading:
+    pilots: Pilots | None = None,
+) -> Iterator[Reading]:
     """Hold what was gained over somebody, whichever way the metric runs, against the least that is asked."""
-    if numbers[0] is None:
-        return Reading.unknown(Cause.NO_BASELINE, f"no difference to {over} was measured")
-    if not paired:
-        return Reading.unknown(Cause.NOT_PAIRED, f"the difference to {over} is not paired on the same test items")
-    gained = _mirrored(numbers) if rule.metric in ERROR_RATES else numbers
+    names = (prefix, f"{prefix}_low", f"{prefix}_high")
     end: Bound = "point" if rule.bound == "point" else "ci_lower"
-    number = _end(end, *gained)
-    if isinstance(number, Refusal):
-        return Reading(None, refusal=number)
-    said = f"{_END[end]}the gain in {_named(rule)} over {over} is {number:+.4g}"
-    return Reading.held(Observation(number, *gained, row.n), least, at_least=True, said=said)
+
+    def gained(row: PilotRow) -> Numbers:
+        value, low, high = (getattr(row, name) for name in names)
+        return _mirrored((value, low, high)) if rule.metric in ERROR_RATES else (value, low, high)
+
+    def number(row: PilotRow) -> float | Refusal:
+        numbers = gained(row)
+        if numbers[0] is None:
+            return Refusal(Cause.NO_BASELINE, f"no difference to {over} was measured")
+        if not getattr(row, f"{prefix}_paired"):
+            return Refusal(Cause.NOT_PAIRED, f"the difference to {over} is not paired on the same test items")
+        return _end(end, *numbers)
+
+    def words(row: PilotRow, value: float) -> Seen:
+        said = f"{_END[end]}the gain in {_named(rule)} over {over} is {value:+.4g}"
+        return said, Observation(value, *gained(row), row.n)
+
+    yield from _each_layer(rule, view, number, Limits(at_least=least), words, pilots)
 
 
-def _each_row(
+def _each_layer(
     rule: _OfLayers,
     view: View,
-    read: Read,
-    pilots: list[tuple[Presented, Pilot]] | None = None,
+    number: Callable[[PilotRow], float | Refusal],
+    limits: Limits,
+    words: Callable[[PilotRow, float], Seen],
+    pilots: Pilots | None = None,
     *,
     domain: str | None = None,
 ) -> Iterator[Reading]:
-    """Read the row of every layer that the rule asks for, in every pilot that counts."""
+    """Read the rows of the layers that the rule asks for, in every pilot that counts."""
     if pilots is None:
         pilots = view.pilots(rule.task)
         if not pilots:
             yield view.why_no_pilot(rule.task)
     for statement, pilot in pilots:
         rows = pilot.rows.get((rule.task, domain or rule.domain, rule.metric, rule.head, rule.shots), {})
+
         layers = _layers(rule, pilot)
         if isinstance(layers, Refusal):
             yield Reading(None, refusal=layers).of(statement)
             continue
-        for layer in layers:
-            row = rows.get(layer)
-            if row is None:
-                reading = Reading.unknown(Cause.NOT_IN_EVIDENCE, f"{_named(rule)} is not in the evidence")
-            elif row.status == "unknown" or row.score is None:
-                reading = Reading.unknown(Cause.NOT_MEASURED, f"{_named(rule)} is unknown: {row.cause}")
-            else:
-                reading = read(row)
-            yield _at(reading, layer).of(statement)
+        read = {layer: _read(rows.get(layer), rule, number) for layer in layers}
+
+        def why(layer: LayerKey, read: Mapping[LayerKey, float | Refusal] = read) -> Refusal:
+            refusal = read[layer]
+            return refusal if isinstance(refusal, Refusal) else Refusal(Cause.NOT_IN_EVIDENCE, "it is not known")
+
+        def seen(layer: LayerKey, value: float, rows: Mapping[LayerKey, PilotRow] = rows) -> Seen:
+            return words(rows[layer], value)
+
+        known = {layer: each for layer, each in read.items() if not isinstance(each, Refusal)}
+        yield worst_layer(layers, known, limits, why=why, words=seen, statements=[statement])
+
+
+def _read(row: PilotRow | None, rule: _OfLayers, number: Callable[[PilotRow], float | Refusal]) -> float | Refusal:
+    if row is None:
+        return Refusal(Cause.NOT_IN_EVIDENCE, f"{_named(rule)} is not in the evidence")
+    if row.status == "unknown" or row.score is None:
+        return Refusal(Cause.NOT_MEASURED, f"{_named(rule)} is unknown: {row.cause}")
+    return number(row)
 
 
 def _layers(rule: _OfLayers, pilot: Pilot) -> list[LayerKey] | Refusal:
@@ -217,22 +228,19 @@ def _layers(rule: _OfLayers, pilot: Pilot) -> list[LayerKey] | Refusal:
     return found if isinstance(found, Refusal) else list(found)
 
 
-def _at(reading: Reading, layer: LayerKey) -> Reading:
-    return Reading(
-        reading.passed, reading.said, reading.observed, reading.margin, layer, reading.refusal, bound=reading.bound
-    )
+def _at_chance(row: PilotRow, limit: float) -> Refusal:
+    chance = "not known" if row.chance is None else f"{row.chance:.4g}"
+    return Refusal(Cause.BOUND_AT_CHANCE, f"chance is {chance}, so a bound of {limit:g} proves nothing")
 
 
 def _end(bound: Bound, value: float | None, low: float | None, high: float | None) -> float | Refusal:
-    number = {"point": value, "ci_lower": low, "ci_upper": high}[bound]
+    number = value if bound == "point" else low if bound == "ci_lower" else high
     if number is None:
         return Refusal(Cause.NO_INTERVAL, "there is no interval: too few groups were tested")
     return number
 
 
-def _mirrored(
-    numbers: tuple[float | None, float | None, float | None],
-) -> tuple[float | None, float | None, float | None]:
+def _mirrored(numbers: Numbers) -> Numbers:
     value, low, high = (None if number is None else -number for number in numbers)
     return value, high, low
 

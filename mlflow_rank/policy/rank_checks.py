@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 
 from mlflow_rank.evidence.contents import Alarms, Measurement, RankRow
+from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.admission import Refusal
 from mlflow_rank.policy.outcomes import Cause, Observation
-from mlflow_rank.policy.reading import Reading, View, numbered_layers, without_champion
+from mlflow_rank.policy.reading import Limits, Reading, View, numbered_layers, without_champion, worst_layer
 from mlflow_rank.policy.rules import (
     CentringDisagreement,
     NoOpenAlarm,
@@ -20,37 +23,45 @@ from mlflow_rank.policy.vocabulary import RANKS, Bound
 
 BOUND_IN_WORDS = {"point": "", "corrected": "corrected ", "ci_lower": "lower bound of ", "ci_upper": "upper bound of "}
 WIDEST = 10.0  # half of a 95 % interval of a log ratio: a factor of 22,000 either way
+FIELDS: Mapping[Bound, Callable[[RankRow], float | None]] = {
+    "point": attrgetter("value"),
+    "corrected": attrgetter("corrected"),
+    "ci_lower": attrgetter("low"),
+    "ci_upper": attrgetter("high"),
+}
+Rows = Mapping[int, RankRow]
+Numbers = Mapping[int, float]
 _OfLayers = RankAtLeast | RankAtMost | RankWithinEnvelope | CentringDisagreement
 
 
 def check_rank_limit(rule: RankAtLeast | RankAtMost, view: View) -> Iterator[Reading]:
     """Hold one number of every layer against a floor or a ceiling."""
-    floor = isinstance(rule, RankAtLeast)
-    measurements = view.measurements()
-    if not measurements:
+    if not view.measurements():
         yield view.why_no_measurement()
-    for statement, measurement in measurements:
-        for layer in _layers(rule, measurement, view):
-            if isinstance(layer, Reading):
-                yield layer.of(statement)
-                continue
-            row = _row(measurement, rule, layer, rule.centred)
-            number = row if isinstance(row, Refusal) else _number(row, rule.bound)
-            if isinstance(row, Refusal) or isinstance(number, Refusal):
-                refusal = row if isinstance(row, Refusal) else number
-                yield Reading(None, refusal=refusal, layer=layer).of(statement)  # type: ignore[arg-type]
-                continue
-            scale = row.dim if rule.unit == "share_of_dim" else 1
-            observed = Observation(number / scale, *_scaled(row, scale), row.n)
-            unit = " of D" if rule.unit == "share_of_dim" else ""
-            said = f"{BOUND_IN_WORDS[rule.bound]}{_named(rule, rule.centred)} is {number / scale:.4g}{unit}"
-            yield Reading.held(observed, rule.value, at_least=floor, said=said, layer=layer).of(statement)
+    shared, named = rule.unit == "share_of_dim", f"{BOUND_IN_WORDS[rule.bound]}{_named(rule, rule.centred)}"
+    limits = Limits(at_least=rule.value) if isinstance(rule, RankAtLeast) else Limits(at_most=rule.value)
+    for statement, layers, rows in _each_measurement(rule, rule.centred, view):
+        known = _known(rows, rule.bound)
+        if shared:
+            known = {layer: number / rows[layer].dim for layer, number in known.items()}
+
+        def words(layer: int, number: float, rows: Rows = rows) -> tuple[str, Observation]:
+            row = rows[layer]
+            observed = Observation(number, *_scaled(row, row.dim if shared else 1), row.n)
+            return f"{named} is {number:.4g}{' of D' if shared else ''}", observed
+
+        def why(layer: int, rows: Rows = rows) -> Refusal:
+            return _why(rows, layer, rule, rule.centred)
+
+        if isinstance(layers, Reading):
+            yield layers
+        else:
+            yield worst_layer(layers, known, limits, why=why, words=words, statements=[statement])
 
 
 def check_envelope(rule: RankWithinEnvelope, view: View) -> Iterator[Reading]:
     """Divide one number of every layer by the champion's, where both were measured under one convention."""
-    measurements = view.measurements()
-    if not measurements:
+    if not view.measurements():
         yield view.why_no_measurement()
         return
     alone = without_champion(view.case, rule.no_champion)
@@ -61,41 +72,35 @@ def check_envelope(rule: RankWithinEnvelope, view: View) -> Iterator[Reading]:
     if not others:
         why = view.champions("measurement").why_none("measurement")
         yield Reading.unknown(Cause.CHAMPION_UNKNOWN, f"the champion's measurement: {why.detail}")
-    for statement, measurement in measurements:
+    for statement, layers, rows in _each_measurement(rule, rule.centred, view):
         for other in others:
-            theirs = other.content
-            if isinstance(theirs, Measurement):
-                for reading in _compared(rule, measurement, theirs, view):
-                    yield reading.of(statement, other)
+            yield layers if isinstance(layers, Reading) else _compared(rule, statement, layers, rows, other)
 
 
 def check_centring(rule: CentringDisagreement, view: View) -> Iterator[Reading]:
     """Divide the larger of centred and uncentred rank of every layer by the smaller."""
-    measurements = view.measurements()
-    if not measurements:
+    if not view.measurements():
         yield view.why_no_measurement()
-    for statement, measurement in measurements:
-        for layer in _layers(rule, measurement, view):
-            if isinstance(layer, Reading):
-                yield layer.of(statement)
-                continue
-            numbers: list[float] = []
-            refusal: Refusal | None = None
-            for centred in (True, False):
-                row = _row(measurement, rule, layer, centred)
-                number = row if isinstance(row, Refusal) else _number(row, rule.bound)
-                if isinstance(number, Refusal):
-                    refusal = refusal or number
-                else:
-                    numbers.append(number)
-            if refusal is not None or min(numbers) <= 0.0:
-                refusal = refusal or Refusal(Cause.NOT_MEASURED, "a rank is not above 0")
-                yield Reading(None, refusal=refusal, layer=layer).of(statement)
-                continue
-            factor = max(numbers) / min(numbers)
-            both = f"{numbers[0]:.4g} centred and {numbers[1]:.4g} not"
-            said = f"{rule.metric} ({rule.level}) is {both}: a factor of {factor:.3g}"
-            yield Reading.held(Observation(factor), rule.at_most, at_least=False, said=said, layer=layer).of(statement)
+    for statement, layers, rows in _each_measurement(rule, True, view):
+        measurement = statement.content
+        others = measurement.rows_of(rule.metric, rule.level, False) if isinstance(measurement, Measurement) else {}
+        one, other = _known(rows, rule.bound), _known(others, rule.bound)
+        both = {layer: (one[layer], other[layer]) for layer in one if layer in other}
+        known = {layer: max(pair) / min(pair) for layer, pair in both.items() if min(pair) > 0.0}
+
+        def why(layer: int, rows: Rows = rows, one: Numbers = one, others: Rows = others) -> Refusal:
+            return _why(others, layer, rule, False) if layer in one else _why(rows, layer, rule, True)
+
+        def words(layer: int, factor: float, both: Mapping[int, tuple[float, float]] = both) -> tuple[str, Observation]:
+            centred, uncentred = both[layer]
+            numbers = f"{centred:.4g} centred and {uncentred:.4g} not"
+            return f"{rule.metric} ({rule.level}) is {numbers}: a factor of {factor:.3g}", Observation(factor)
+
+        if isinstance(layers, Reading):
+            yield layers
+        else:
+            limits = Limits(at_most=rule.at_most)
+            yield worst_layer(layers, known, limits, why=why, words=words, statements=[statement])
 
 
 def check_alarms(rule: NoOpenAlarm, view: View) -> Iterator[Reading]:
@@ -113,45 +118,70 @@ def check_alarms(rule: NoOpenAlarm, view: View) -> Iterator[Reading]:
             yield Reading.held(observed, 0.0, at_least=False, said=said).of(statement)
 
 
-def _compared(rule: RankWithinEnvelope, ours: Measurement, theirs: Measurement, view: View) -> Iterator[Reading]:
-    mine, other = ours.convention, theirs.convention
-    differing = sorted(name for name in {*mine, *other} if mine.get(name) != other.get(name))
+def _compared(
+    rule: RankWithinEnvelope, statement: Presented, layers: Sequence[int], rows: Rows, other: Presented
+) -> Reading:
+    ours, theirs = statement.content, other.content
+    if not isinstance(ours, Measurement) or not isinstance(theirs, Measurement):
+        raise TypeError("measurements are compared")
+    mine, convention = ours.convention, theirs.convention
+    differing = sorted(name for name in {*mine, *convention} if mine.get(name) != convention.get(name))
     if differing:
         detail = f"candidate and champion were measured differently in {', '.join(differing)}"
-        yield Reading.unknown(Cause.OTHER_CONVENTION, detail)
-        return
-    for layer in _layers(rule, ours, view):
-        if isinstance(layer, Reading):
-            yield layer
-            continue
-        rows = [_row(each, rule, layer, rule.centred) for each in (ours, theirs)]
-        plain: Bound = "point" if rule.bound in ("ci_lower", "ci_upper") else rule.bound
-        refused = [row for row in rows if isinstance(row, Refusal)]
-        numbers = [_number(row, plain) for row in rows if not isinstance(row, Refusal)]
-        refused += [number for number in numbers if isinstance(number, Refusal)]
-        known = [number for number in numbers if not isinstance(number, Refusal) and number > 0.0]
-        if refused or len(known) < 2:
-            refusal = refused[0] if refused else Refusal(Cause.NOT_MEASURED, "a number is not above 0")
-            yield Reading(None, refusal=refusal, layer=layer)
-            continue
-        ratio = known[0] / known[1]
-        spread = _relative_error([row for row in rows if not isinstance(row, Refusal)])
-        if rule.bound in ("ci_lower", "ci_upper") and spread is None:
-            yield Reading.unknown(
-                Cause.NO_INTERVAL, "candidate or champion has no interval that says anything", layer=layer
-            )
-            continue
-        low, high = (None, None) if spread is None else (ratio * math.exp(-spread), ratio * math.exp(spread))
-        held = {"ci_lower": low, "ci_upper": high}.get(rule.bound)
-        observed = Observation(ratio if held is None else held, ratio, low, high)
-        said = f"{BOUND_IN_WORDS[rule.bound]}{_named(rule, rule.centred)} is {observed.value:.3g} times the champion's"
-        sides = [(rule.at_least, True), (rule.at_most, False)]
-        readings = [
-            Reading.held(observed, limit, at_least=floor, said=said, layer=layer)
-            for limit, floor in sides
-            if limit is not None
-        ]
-        yield min(readings, key=lambda reading: reading.margin or 0.0)
+        return Reading.unknown(Cause.OTHER_CONVENTION, detail).of(statement, other)
+    champions = theirs.rows_of(rule.metric, rule.level, rule.centred)
+    ratios = {layer: _ratio(rule, row, champions[layer]) for layer, row in rows.items() if layer in champions}
+    known = {layer: ratio for layer, ratio in ratios.items() if isinstance(ratio, _Ratio)}
+
+    def why(layer: int) -> Refusal:
+        refusal = ratios.get(layer)
+        return (
+            refusal
+            if isinstance(refusal, Refusal)
+            else _why(rows if layer not in rows else champions, layer, rule, rule.centred)
+        )
+
+    def words(layer: int, held: float) -> tuple[str, Observation]:
+        ratio = known[layer]
+        said = f"{BOUND_IN_WORDS[rule.bound]}{_named(rule, rule.centred)} is {held:.3g} times the champion's"
+        return said, Observation(held, ratio.value, ratio.low, ratio.high)
+
+    return worst_layer(
+        layers,
+        {layer: ratio.held for layer, ratio in known.items()},
+        Limits(
+            -math.inf if rule.at_least is None else rule.at_least, math.inf if rule.at_most is None else rule.at_most
+        ),
+        why=why,
+        words=words,
+        statements=[statement, other],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Ratio:
+    held: float
+    value: float
+    low: float | None
+    high: float | None
+
+
+def _ratio(rule: RankWithinEnvelope, ours: RankRow, theirs: RankRow) -> _Ratio | Refusal:
+    plain: Bound = "point" if rule.bound in ("ci_lower", "ci_upper") else rule.bound
+    numbers = []
+    for row in (ours, theirs):
+        number = _known({row.layer: row}, plain).get(row.layer)
+        if number is None:
+            return _why({row.layer: row}, row.layer, rule, rule.centred, plain)
+        if number <= 0.0:
+            return Refusal(Cause.NOT_MEASURED, "a number is not above 0")
+        numbers.append(number)
+    value, spread = numbers[0] / numbers[1], _relative_error([ours, theirs])
+    if rule.bound in ("ci_lower", "ci_upper") and spread is None:
+        return Refusal(Cause.NO_INTERVAL, "candidate or champion has no interval that says anything")
+    low, high = (None, None) if spread is None else (value * math.exp(-spread), value * math.exp(spread))
+    held = {"ci_lower": low, "ci_upper": high}.get(rule.bound)
+    return _Ratio(value if held is None else held, value, low, high)
 
 
 def _relative_error(rows: list[RankRow]) -> float | None:
@@ -169,46 +199,54 @@ def _relative_error(rows: list[RankRow]) -> float | None:
     return error if error < WIDEST else None
 
 
-def _layers(rule: _OfLayers, measurement: Measurement, view: View) -> Iterator[int | Reading]:
-    """Yield the layers that the rule asks for, or why they are not known."""
+def _each_measurement(
+    rule: _OfLayers, centred: bool, view: View
+) -> Iterator[tuple[Presented, list[int] | Reading, Rows]]:
+    """Yield every measurement that counts, with the layers that the rule asks for and the rows that it reads.
+
+    In place of the layers comes a reading that says why they are not known.
+    """
+    for statement, measurement in view.measurements():
+        layers = _layers(rule, measurement, view)
+        rows = measurement.rows_of(rule.metric, rule.level, centred)
+        yield statement, layers.of(statement) if isinstance(layers, Reading) else layers, rows
+
+
+def _layers(rule: _OfLayers, measurement: Measurement, view: View) -> list[int] | Reading:
+    """Return the layers that the rule asks for, or why they are not known."""
     if rule.layers == "pilot_best":
-        yield from _chosen(str(rule.task), view)
-        return
+        return _chosen(str(rule.task), view)
     model = measurement.document.model
     found = numbered_layers(rule.layers, measurement.layers, every=model.has_every_layer, last=model.has_last_layer)
-    if isinstance(found, Refusal):
-        yield Reading(None, refusal=found)
-        return
-    yield from found
+    return Reading(None, refusal=found) if isinstance(found, Refusal) else found
 
 
-def _chosen(task: str, view: View) -> Iterator[int | Reading]:
+def _chosen(task: str, view: View) -> list[int] | Reading:
     pilots = view.pilots(task)
     if not pilots:
-        yield view.why_no_pilot(task)
-    chosen = {
-        None if pilot.tasks[task].layer_choice is None else pilot.tasks[task].layer_choice.pilot_best  # type: ignore[union-attr]
-        for _, pilot in pilots
+        return view.why_no_pilot(task)
+    choices = [pilot.tasks[task].layer_choice for _, pilot in pilots]
+    layers = sorted({choice.pilot_best for choice in choices if choice is not None})
+    return layers or Reading.unknown(Cause.NO_LAYER_CHOSEN, f"the pilot of {task} chose no layer")
+
+
+def _known(rows: Rows, bound: Bound) -> dict[int, float]:
+    """Return the number of each row that is held against limits, where it is known."""
+    number_of = FIELDS[bound]
+    return {
+        layer: number
+        for layer, row in rows.items()
+        if row.status != "unknown" and (number := number_of(row)) is not None
     }
-    layers = sorted(layer for layer in chosen if layer is not None)
-    yield from layers
-    if pilots and not layers:
-        yield Reading.unknown(Cause.NO_LAYER_CHOSEN, f"the pilot of {task} chose no layer")
 
 
-def _row(measurement: Measurement, rule: _OfLayers, layer: int, centred: bool) -> RankRow | Refusal:
-    row = measurement.rows.get((rule.metric, rule.level, centred), {}).get(layer)
+def _why(rows: Rows, layer: int, rule: _OfLayers, centred: bool, bound: Bound | None = None) -> Refusal:
+    """Return why the number of a layer is not known."""
+    row, bound = rows.get(layer), bound or rule.bound
     if row is None:
         return Refusal(Cause.NOT_IN_EVIDENCE, f"{_named(rule, centred)} is not in the evidence")
     if row.status == "unknown":
         return Refusal(Cause.NOT_MEASURED, f"{_named(rule, centred)} is unknown: {row.cause}")
-    return row
-
-
-def _number(row: RankRow, bound: Bound) -> float | Refusal:
-    number = {"point": row.value, "corrected": row.corrected, "ci_lower": row.low, "ci_upper": row.high}[bound]
-    if number is not None:
-        return number
     if bound == "corrected":
         return Refusal(Cause.NOT_CORRECTED, f"{row.metric} is not corrected: {row.cause}")
     if bound == "point":

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from mlflow_rank.evidence.contents import LayerKey, Measurement, Pilot
 from mlflow_rank.evidence.presented import Presented
@@ -22,7 +24,8 @@ LARGEST = 1e15  # of a number that is held against a bound: its margin can still
 class Reading:
     """A rule read from one statement for one layer: it passed or failed with a margin, or `refusal` says why neither.
 
-    `said` is what was seen, in words.
+    `said` is what was seen, in words. Of several layers it is the worst one, and `layers` how many passed and were
+    asked.
     """
 
     passed: bool | None
@@ -33,26 +36,68 @@ class Reading:
     refusal: Refusal | None = None
     evidence: tuple[str, ...] = ()
     bound: float | str | None = None
+    layers: tuple[int, int] | None = None
 
     @classmethod
-    def unknown(cls, cause: Cause, detail: str, *, layer: LayerKey | None = None) -> Reading:
+    def unknown(cls, cause: Cause, detail: str) -> Reading:
         """Return a reading without an answer."""
-        return cls(None, refusal=Refusal(cause, detail), layer=layer)
+        return cls(None, refusal=Refusal(cause, detail))
 
     @classmethod
-    def held(
-        cls, observed: Observation, bound: float, *, at_least: bool, said: str, layer: LayerKey | None = None
-    ) -> Reading:
+    def held(cls, observed: Observation, bound: float, *, at_least: bool, said: str) -> Reading:
         """Return a reading of a number that was held against a bound, which itself passes."""
         value = float(observed.value)
         if not abs(value) <= LARGEST:
-            return cls.unknown(Cause.NOT_MEASURED, f"{said}, which no measurement gives", layer=layer)
+            return cls.unknown(Cause.NOT_MEASURED, f"{said}, which no measurement gives")
         margin = value - bound if at_least else bound - value
-        return cls(margin >= 0.0, said, observed, margin, layer, bound=bound)
+        return cls(margin >= 0.0, said, observed, margin, bound=bound)
 
     def of(self, *statements: Presented) -> Reading:
         """Return the reading with the statements that it was read from."""
         return replace(self, evidence=tuple(sorted({each.digest for each in statements})))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a number must lie between, both ends passing."""
+
+    at_least: float = -math.inf
+    at_most: float = math.inf
+
+
+def worst_layer(
+    layers: Sequence[LayerKey],
+    known: Mapping[Any, float],
+    limits: Limits,
+    *,
+    why: Callable[[Any], Refusal],
+    words: Callable[[Any, float], tuple[str, Observation]],
+    statements: Sequence[Presented],
+) -> Reading:
+    """Return the reading of the layer that passes least: a failure before an unknown, an unknown before a pass.
+
+    Only for that layer words are made: a gate reads thousands of numbers in the time that it has.
+
+    Args:
+        layers: one or more.
+        known: the numbers of layers, of those where they are known.
+        limits: that every number is held against.
+        why: why the number of a layer is not known.
+        words: of a layer and its number: what was seen, in words and as an observation.
+        statements: that the numbers were read from.
+    """
+    held = {layer: known[layer] for layer in layers if layer in known and -LARGEST <= known[layer] <= LARGEST}
+    passed = sum(limits.at_least <= number <= limits.at_most for number in held.values())
+    evidence, counted = tuple(sorted({each.digest for each in statements})), (passed, len(layers))
+    if passed == len(held) < len(layers):
+        layer = next(layer for layer in layers if layer not in held)
+        refusal = why(layer) if layer not in known else Refusal(Cause.NOT_MEASURED, "its number is beyond measure")
+        return Reading(None, layer=layer, refusal=refusal, evidence=evidence, layers=counted)
+    low, high = min(held, key=held.__getitem__), max(held, key=held.__getitem__)
+    below, above = held[low] - limits.at_least, limits.at_most - held[high]
+    layer, margin, bound = (low, below, limits.at_least) if below <= above else (high, above, limits.at_most)
+    said, observed = words(layer, held[layer])
+    return Reading(margin >= 0.0, said, observed, margin, layer, None, evidence, bound, counted)
 
 
 def without_champion(case: Case, first: FirstPromotion) -> Reading | None:

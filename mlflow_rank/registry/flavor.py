@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_rank.errors import UsageError
+from mlflow_rank.evidence.file_manifest import file_manifest
 from mlflow_rank.registry.connection import connected_client, quiet_mlflow, speaking_to, unreachable
 from mlflow_rank.registry.measured_rank import Document, MeasuredRank, read_ranks, section
 from mlflow_rank.registry.metric_names import metrics_of
@@ -32,12 +33,16 @@ _NAME = re.compile(r"[^/:.%\"'@]{1,250}")  # what MLflow refuses in model names,
 
 @dataclass(frozen=True, slots=True)
 class LoggedEncoder:
-    """A logged encoder: `model_uri` is `models:/m-…`; `version` of `name` where it was registered, else None."""
+    """A logged encoder: `model_uri` is `models:/m-…`; `version` of `name` where it was registered, else None.
+
+    `files_digest` is of the manifest of its files as they were uploaded: what evidence about it is bound to.
+    """
 
     model_uri: str
     model_id: str
     name: str | None
     version: str | None
+    files_digest: str
 
 
 def log_encoder(
@@ -77,14 +82,14 @@ def log_encoder(
     client = connected_client(run.tracking_uri, what_is_safe=safe)
     try:
         with quiet_mlflow():
-            model = _log(client, encoder_directory, document, run, name)
+            model, digest = _log(client, encoder_directory, document, run, name)
             _link_metrics(client, model, document, control, run)
             if registered_model_name is None:
-                return LoggedEncoder(model.model_uri, model.model_id, None, None)
+                return LoggedEncoder(model.model_uri, model.model_id, None, None, digest)
             version = _register(client, model, document, registered_model_name)
     except MlflowException as error:
         raise unreachable(client.tracking_uri, error, what_is_safe=safe) from error
-    return LoggedEncoder(model.model_uri, model.model_id, registered_model_name, version)
+    return LoggedEncoder(model.model_uri, model.model_id, registered_model_name, version, digest)
 
 
 def _check(encoder_directory: Path, *names: str | None) -> None:
@@ -110,7 +115,10 @@ def check_model_name(name: str | None) -> None:
         )
 
 
-def _log(client: MlflowClient, directory: Path, document: Document, run: RecordedRun, name: str) -> LoggedModel:
+def _log(
+    client: MlflowClient, directory: Path, document: Document, run: RecordedRun, name: str
+) -> tuple[LoggedModel, str]:
+    """Return the logged model, and the digest of its files."""
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     model = client.create_logged_model(
@@ -124,11 +132,12 @@ def _log(client: MlflowClient, directory: Path, document: Document, run: Recorde
     try:
         with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder:
             _save(Path(folder, "model"), directory, document, model)
+            digest = file_manifest(Path(folder, "model")).digest
             client.log_model_artifacts(model.model_id, str(Path(folder, "model")))
     except BaseException:
         client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
         raise
-    return client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    return client.finalize_logged_model(model.model_id, LoggedModelStatus.READY), digest
 
 
 def _save(path: Path, directory: Path, document: Document, model: LoggedModel) -> None:

@@ -14,6 +14,7 @@ from mlflow_rank.registry.measured_rank import Document, section
 from mlflow_rank.registry.measured_score import PilotTask, mapping, read_tasks, rows_of, sequence
 from mlflow_rank.registry.pilot_metrics import metric_part, pilot_metrics_of
 from mlflow_rank.registry.run_claim import (
+    FILES_DIGEST,
     MODEL_DIGEST,
     Claim,
     Destination,
@@ -118,6 +119,7 @@ def _tags(document: Document, tasks: Sequence[PilotTask]) -> dict[str, str]:
     tags: dict[str, object] = {
         "mlflow_rank.version": mlflow_rank.__version__,
         MODEL_DIGEST: model_digest_of(document),
+        FILES_DIGEST: section(document, "model").get("files_digest"),
         "mlflow_rank.pilot_tasks": ", ".join(task.name for task in tasks),
         "mlflow_rank.pilot_against_digest": section(document, "against").get("digest"),
         "mlflow_rank.pilot_unknown_numbers": unknown,

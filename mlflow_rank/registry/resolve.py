@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -34,7 +34,8 @@ class ResolvedModel:
 
     `loadable` is a local directory, after `random:` where the spec had it, or the spec itself where MLflow has no part
     in it. `version` is the registered version that the name or alias pointed at, `run_id` the run that logged it; both
-    None where there is none.
+    None where there is none. `files` is the directory with all that MLflow keeps of the model, None where MLflow has no
+    part in it, or where random weights are asked for.
     """
 
     spec: str
@@ -42,6 +43,7 @@ class ResolvedModel:
     name: str | None = None
     version: str | None = None
     run_id: str | None = None
+    files: Path | None = None
 
 
 def resolve_model(spec: str, *, into: Path, tracking_uri: str | None = None) -> ResolvedModel:
@@ -77,8 +79,9 @@ def resolve_model(spec: str, *, into: Path, tracking_uri: str | None = None) -> 
         found = _version(client, spec, alias["name"], _aliased(client, alias["name"], alias["alias"]), into)
     elif run:
         found = _run(client, spec, run["run_id"], address, into)
-    encoder = find_encoder(Path(found.loadable), into=into, named=address)
-    return ResolvedModel(spec, f"{prefix}{encoder}", found.name, found.version, found.run_id)
+    files = Path(found.loadable)
+    encoder = find_encoder(files, into=into, named=address)
+    return replace(found, loadable=f"{prefix}{encoder}", files=None if prefix else files)
 
 
 def find_encoder(directory: Path, *, into: Path, named: str) -> Path:

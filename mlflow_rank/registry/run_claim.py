@@ -21,6 +21,7 @@ Value = TypeVar("Value")
 DEFAULT_EXPERIMENT = "mlflow_rank"
 ARTIFACT_FOLDER = "mlflow_rank"
 MODEL_DIGEST = "mlflow_rank.model_digest"  # the tag that says which weights the numbers of a run are of
+FILES_DIGEST = "mlflow_rank.files_digest"  # likewise its files, which evidence is bound to
 _PARAMS_AT_ONCE = 100  # mlflow.utils.validation.MAX_PARAMS_TAGS_PER_BATCH
 _METRICS_AT_ONCE = 1000  # likewise MAX_METRICS_PER_BATCH
 FILES_OF_OUR_OWN = frozenset(

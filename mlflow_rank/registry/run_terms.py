@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_rank.errors import UsageError
 from mlflow_rank.registry.measured_rank import Document, ranks_of, section
+from mlflow_rank.registry.run_claim import FILES_DIGEST
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
@@ -80,6 +81,7 @@ def tags_of(document: Document, control: Document | None) -> dict[str, str]:
         "mlflow_rank.version": mlflow_rank.__version__,
         "mlflow_rank.kind": document.get("kind"),
         "mlflow_rank.model_digest": section(document, "model").get("digest"),
+        FILES_DIGEST: section(document, "model").get("files_digest"),
         "mlflow_rank.corpus_digest": section(document, "audio").get("corpus_digest"),
         "mlflow_rank.preset": section(document, "protocol").get("preset"),
         "mlflow_rank.unknown_numbers": unknown,

@@ -4,6 +4,7 @@ from mlflow_rank.workflow.assessing import Assessment, assess
 from mlflow_rank.workflow.measuring import Measurement, RankRequest, measure
 from mlflow_rank.workflow.piloting import PilotRequest, pilot
 from mlflow_rank.workflow.recording import (
+    Recorded,
     as_json,
     both,
     draw_figures,
@@ -22,6 +23,7 @@ __all__ = [
     "Measurement",
     "PilotRequest",
     "RankRequest",
+    "Recorded",
     "Setting",
     "as_json",
     "assess",

@@ -118,8 +118,7 @@ def _document(drawn: Drawn, hearing: Hearing, progress: Progress) -> Document:
         intervals=request.intervals,
         after_layer=lambda: progress.advance(1),
     )
-    # as the user named them: what they were resolved to is a path of this machine
-    document["model"] = {**_mapping(document["model"]), "spec": hearing.subject.spec}
+    document["model"] = hearing.subject.named(_mapping(document["model"]))
     document["audio"] = {**_mapping(document["audio"]), "source": request.audio}
     return document
 

@@ -401,8 +401,7 @@ def concluded(rounds: Rounds, progress: Progress, *, rank_best: int | None = Non
     )
     for name, role in (("model", "candidate"), ("against", "champion")):
         if role in rounds.hearings:
-            # as the user named it: what it was resolved to is a path of this machine
-            document[name] = {**_mapping(document[name]), "spec": rounds.hearings[role].subject.spec}
+            document[name] = rounds.hearings[role].subject.named(_mapping(document[name]))
     return document
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,8 +15,10 @@ from mlflow_rank.encoders.keeping import Keeping
 from mlflow_rank.encoders.listening import EncoderCall, Listening, hear
 from mlflow_rank.encoders.specs import LOG_MEL
 from mlflow_rank.encoders.torch_encoder import TorchEncoder
+from mlflow_rank.evidence.testimony import FILES_DIGEST
 from mlflow_rank.registry.resolve import resolve_model
 from mlflow_rank.speech.blocks import Block
+from mlflow_rank.workflow.model_files import files_digest
 from mlflow_rank.workflow.progress import Progress
 from mlflow_rank.workflow.setting import Setting
 
@@ -26,11 +28,19 @@ MOST_WORKERS, MINUTES_PER_WORKER = 4, 20  # each worker holds an encoder in memo
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An encoder: as the user named it, how a worker process loads it, and itself."""
+    """An encoder: as the user named it, how a worker process loads it, itself, and the digest of its files.
+
+    `files_digest` is None for what evidence is never about: baselines, and features without files.
+    """
 
     spec: str
     call: EncoderCall
     encoder: TorchEncoder
+    files_digest: str | None = None
+
+    def named(self, description: Mapping[str, object]) -> dict[str, object]:
+        """Return what a document says of this encoder: as the user named it, not where it lay, and of which files."""
+        return {**description, "spec": self.spec, FILES_DIGEST: self.files_digest}
 
     def listening(
         self, setting: Setting, blocks: Sequence[Block], protocol: Protocol, keepings: tuple[Keeping, ...] = ()
@@ -73,27 +83,29 @@ def subjects(
     """
     with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as downloads:
         progress.say(f"loading {setting.model}")
-        candidate = _load(setting.model, setting, Path(downloads) / "candidate", layers=setting.layers)
+        candidate = _load(setting.model, setting, Path(downloads) / "candidate", progress)
         champion = control = baseline = None
         if against is not None:
             progress.say(f"loading {against}")
-            champion = _load(against, setting, Path(downloads) / "champion", layers=setting.layers)
+            champion = _load(against, setting, Path(downloads) / "champion", progress)
         if setting.control and candidate.spec != LOG_MEL:  # which has no weights to draw at random
             progress.say("the control: the same architecture with random weights")
             call = replace(candidate.call, spec=f"{RANDOM}{candidate.call.spec.removeprefix(RANDOM)}")
             control = Subject(f"{RANDOM}{setting.model.removeprefix(RANDOM)}", call, call.load())
         if log_mel:
-            baseline = _load(LOG_MEL, setting, Path(downloads), layers=None)
+            call = EncoderCall(LOG_MEL, None, setting.device, setting.dtype, setting.trust_remote_code, setting.seed)
+            baseline = Subject(LOG_MEL, call, call.load())
         yield Subjects(candidate, control, baseline, champion)
 
 
-def _load(spec: str, setting: Setting, downloads: Path, *, layers: str | None) -> Subject:
+def _load(spec: str, setting: Setting, downloads: Path, progress: Progress) -> Subject:
     downloads.mkdir(exist_ok=True)
     resolved = resolve_model(spec, into=downloads, tracking_uri=setting.tracking_uri)
     call = EncoderCall(
-        resolved.loadable, layers, setting.device, setting.dtype, setting.trust_remote_code, setting.seed
+        resolved.loadable, setting.layers, setting.device, setting.dtype, setting.trust_remote_code, setting.seed
     )
-    return Subject(spec, call, call.load())
+    encoder = call.load()
+    return Subject(spec, call, encoder, files_digest(resolved, encoder, progress))
 
 
 def hear_all(listenings: Sequence[Listening], setting: Setting, progress: Progress) -> None:

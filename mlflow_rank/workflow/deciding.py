@@ -1,0 +1,271 @@
+"""Whether a model may be promoted: policies, evidence and champion are brought together, and `decide` decides."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlflow_rank.errors import EvidenceError, UsageError
+from mlflow_rank.evidence.keys import PrivateKey
+from mlflow_rank.evidence.presented import Presented, present
+from mlflow_rank.evidence.testimony import decision_statement, summary_statement
+from mlflow_rank.evidence.trust import TrustStore
+from mlflow_rank.policy import (
+    Candidate,
+    Case,
+    Champion,
+    Decision,
+    NoChampion,
+    Request,
+    UnknownChampion,
+    Watched,
+    WatchPolicy,
+    watch,
+)
+from mlflow_rank.policy.model import canonical_target
+from mlflow_rank.registry.connection import connected_client
+from mlflow_rank.registry.evidence_files import SUFFIX, evidence_of_version, holder_of, version_of
+from mlflow_rank.registry.resolve import resolve_model
+from mlflow_rank.workflow.evidencing import sealed, write_evidence
+from mlflow_rank.workflow.model_files import hashed
+from mlflow_rank.workflow.progress import Progress, Silence
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
+
+CHAMPION = "alias:champion"
+_VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>[0-9]+)")
+_MOST_BYTES = 64 * 2**20  # of an evidence file; reading refuses more anyway
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionQuestion:
+    """What is asked: may this model be promoted to `target`?
+
+    Either `version` names a registered version (`models:/name/7`), whose files, evidence and champion MLflow knows; or
+    evidence files say which model it is, `files` is a directory to hash, and `champion` (a directory or an address in
+    MLflow) or its evidence say who is champion now. `model` is the registered name that policies are matched with; None
+    for the name in the evidence.
+    """
+
+    evidence: tuple[Path, ...] = ()
+    target: str = CHAMPION
+    version: str | None = None
+    model: str | None = None
+    files: Path | None = None
+    champion: str | None = None
+    champion_evidence: tuple[Path, ...] = ()
+    first_promotion: bool = False
+    approvals: tuple[Path, ...] = ()
+    waivers: tuple[Path, ...] = ()
+    requester: str | None = None
+    tracking_uri: str | None = None
+    given: tuple[bytes, ...] = field(default=(), repr=False)
+    """Evidence that is at hand already, beside the files."""
+
+
+def case_of(question: PromotionQuestion, trust: TrustStore, progress: Progress | None = None) -> Case:
+    """Gather everything that a decision is about.
+
+    Raises:
+        UsageError: a file is missing, a target is none, the version does not exist, or nothing says which model it is.
+        EvidenceError: the model's files cannot be hashed.
+        MeasurementError: MLflow cannot be reached.
+    """
+    progress = progress or Silence()
+    try:
+        target = canonical_target(question.target)
+    except ValueError as error:
+        raise UsageError(
+            "there is no such target", got=str(error), expected="alias:champion, stage:Production, …"
+        ) from error
+    if question.version is not None:
+        return _online(question, target, trust, progress)
+    evidence = (*_given(question, trust), *present_files(question.evidence, trust))
+    if question.files is not None:
+        digest = hashed(question.files, progress).digest
+        name = _name_of(digest, evidence) or question.files.resolve().name
+    else:
+        digest, name = _subject(evidence, "the evidence")
+    request = Request(
+        question.model or name, None, target, Candidate(digest, checked=question.files is not None), question.requester
+    )
+    return Case(
+        request,
+        evidence,
+        _champion(question, trust, progress),
+        present_files(question.approvals, trust),
+        present_files(question.waivers, trust),
+    )
+
+
+def watch_all(policies: Sequence[WatchPolicy], case: Case, now: datetime) -> list[Watched]:
+    """Return what each watch policy that matches says."""
+    request = case.request
+    return [watch(policy, case, now) for policy in policies if policy.matches(request.model, request.target)]
+
+
+def present_files(paths: Sequence[Path], trust: TrustStore) -> tuple[Presented, ...]:
+    """Read evidence files, and those in directories.
+
+    Raises:
+        UsageError: there is no such file, or no evidence in a directory.
+    """
+    return tuple(present_file(path, trust) for path in evidence_paths(paths))
+
+
+def evidence_paths(paths: Sequence[Path]) -> list[Path]:
+    """Return the files, and in place of directories the files in them that end in .dsse.json.
+
+    Raises:
+        UsageError: there is no evidence in a directory.
+    """
+    found: list[Path] = []
+    for path in paths:
+        files = sorted(path.glob(f"**/*{SUFFIX}")) if path.is_dir() else [path]
+        if not files:
+            raise UsageError("no evidence is in this directory", got=str(path), expected=f"files ending in {SUFFIX}")
+        found += files
+    return list(dict.fromkeys(found))
+
+
+def present_file(path: Path, trust: TrustStore) -> Presented:
+    """Read an evidence file and judge its signatures.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    return present(read_evidence(path), trust=trust, named=str(path))
+
+
+def read_evidence(path: Path) -> bytes:
+    """Return the bytes of an evidence file.
+
+    Raises:
+        UsageError: there is no such file, or it is too large to be evidence.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise UsageError("this is too large for evidence", got=f"{path}: {path.stat().st_size:,} bytes")
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            "this evidence cannot be read",
+            got=f"{path}: {error.strerror or error}",
+            expected=f"a file ending in {SUFFIX}",
+        ) from error
+
+
+def _online(question: PromotionQuestion, target: str, trust: TrustStore, progress: Progress) -> Case:
+    named = _VERSION.fullmatch(question.version or "")
+    if named is None:
+        raise UsageError("this is no registered version", got=str(question.version), expected="models:/NAME/VERSION")
+    client = connected_client(question.tracking_uri)
+    version = version_of(client, named["name"], named["version"])
+    with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder:
+        digest = _digest_of_version(version, Path(folder), question, progress)
+        found = [present(data, trust=trust) for data in evidence_of_version(client, version, digest)]
+        holder = holder_of(client, named["name"], target)
+        champion: Champion | NoChampion = NoChampion()
+        if holder is not None:
+            theirs = _digest_of_version(holder, Path(folder), question, progress)
+            evidence = tuple(present(data, trust=trust) for data in evidence_of_version(client, holder, theirs))
+            champion = Champion(theirs, str(holder.version), evidence)
+    request = Request(named["name"], named["version"], target, Candidate(digest, checked=True), question.requester)
+    return Case(
+        request,
+        (*found, *_given(question, trust), *present_files(question.evidence, trust)),
+        champion,
+        present_files(question.approvals, trust),
+        present_files(question.waivers, trust),
+    )
+
+
+def _champion(
+    question: PromotionQuestion, trust: TrustStore, progress: Progress
+) -> Champion | NoChampion | UnknownChampion:
+    theirs = present_files(question.champion_evidence, trust)
+    if question.champion is not None:
+        with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder:
+            resolved = resolve_model(question.champion, into=Path(folder), tracking_uri=question.tracking_uri)
+            files = resolved.files or Path(resolved.loadable)
+            if not files.is_dir():
+                raise UsageError(
+                    "the champion has no files here",
+                    got=question.champion,
+                    expected="a directory, or models:/NAME@ALIAS",
+                )
+            digest = hashed(files, progress).digest
+            if resolved.name is not None and resolved.version is not None:
+                client = connected_client(question.tracking_uri)
+                version = version_of(client, resolved.name, resolved.version)
+                theirs += tuple(present(data, trust=trust) for data in evidence_of_version(client, version, digest))
+        return Champion(digest, resolved.version, theirs)
+    if theirs:
+        return Champion(_subject(theirs, "the champion's evidence")[0], None, theirs)
+    return NoChampion() if question.first_promotion else UnknownChampion()
+
+
+def _digest_of_version(version: ModelVersion, into: Path, question: PromotionQuestion, progress: Progress) -> str:
+    address = f"models:/{version.name}/{version.version}"
+    resolved = resolve_model(address, into=into, tracking_uri=question.tracking_uri)
+    if resolved.files is None:
+        raise EvidenceError("MLflow keeps no files of this version", got=address, expected="a model with files")
+    progress.say(f"hashing {address}")
+    return hashed(resolved.files, progress).digest
+
+
+def _given(question: PromotionQuestion, trust: TrustStore) -> tuple[Presented, ...]:
+    return tuple(present(data, trust=trust) for data in question.given)
+
+
+def _subject(evidence: Sequence[Presented], what: str) -> tuple[str, str]:
+    """Return the digest that most of the evidence is about (a registered model's before its source's), and its name."""
+    named: dict[str, str] = {}
+    counts: Counter[str] = Counter()
+    for each in sorted(evidence, key=lambda one: one.digest):
+        for subject in each.statement.subjects if each.statement else ():
+            counts[subject.digest] += 1
+            named[subject.digest] = min(named.get(subject.digest, subject.name), subject.name)
+    if not counts:
+        raise UsageError(
+            f"nothing says which model {what} is about",
+            got="no evidence" if not evidence else "no evidence that can be read",
+            expected="evidence files, or the model's own",
+            remedy="give --evidence files that mlflow-rank assess wrote, or --model DIRECTORY",
+        )
+    best = max(counts, key=lambda digest: (counts[digest], named[digest].startswith("models:/"), digest))
+    return best, _registered_name(named[best])
+
+
+def _name_of(digest: str, evidence: Sequence[Presented]) -> str | None:
+    """Return what the evidence calls the files of a digest."""
+    subjects = [subject for each in evidence if each.statement for subject in each.statement.subjects]
+    names = sorted(subject.name for subject in subjects if subject.digest == digest and subject.name)
+    return _registered_name(names[0]) if names else None
+
+
+def _registered_name(name: str) -> str:
+    """Return the name that policies know a subject by.
+
+    >>> _registered_name("models:/encoder/7"), _registered_name("checkpoints/step_2000")
+    ('encoder', 'step_2000')
+    """
+    match = re.match(r"models:/([^/@]+)[/@]", name)
+    return match[1] if match else Path(name).name or name
+
+
+def write_decision(decision: Decision, directory: Path, key: PrivateKey | None, now: datetime) -> list[Path]:
+    """Write a decision as a statement of ours, and as a SLSA verification summary; signed where there is a key."""
+    document = decision.document()
+    files = {
+        f"decision{SUFFIX}": sealed(decision_statement(document, now=now), key),
+        f"summary{SUFFIX}": sealed(summary_statement(document), key),
+    }
+    return write_evidence(files, directory)

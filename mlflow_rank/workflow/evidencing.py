@@ -1,0 +1,67 @@
+"""The evidence that measurements and pilots leave: statements about the files that were heard, signed by a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from mlflow_rank.evidence.envelope import Envelope
+from mlflow_rank.evidence.keys import PrivateKey
+from mlflow_rank.evidence.rank_measurement import Document
+from mlflow_rank.evidence.statement import Statement, Subject
+from mlflow_rank.evidence.testimony import FILES_DIGEST, measurement_statement, pilot_statement
+from mlflow_rank.registry.evidence_files import SUFFIX
+from mlflow_rank.registry.flavor import LoggedEncoder
+
+EvidenceFiles = Mapping[str, bytes]
+
+
+def evidence_of(
+    *,
+    measurement: Document | None = None,
+    pilot: Document | None = None,
+    registered: LoggedEncoder | None = None,
+    key: PrivateKey | None,
+    now: datetime,
+) -> EvidenceFiles:
+    """Return the evidence files by name; none where nothing is known of the model's files.
+
+    Args:
+        measurement: a `RankMeasurement`, where there is one.
+        pilot: a `PilotResult`, where there is one.
+        registered: the model that was logged of the same encoder; the evidence is about its files too.
+        key: signs; None for unsigned evidence, which counts in modes audit and warn only.
+        now: when it is made.
+    """
+    also: tuple[Subject, ...] = ()
+    if registered is not None:
+        named = f"models:/{registered.name}/{registered.version}" if registered.name else registered.model_uri
+        also = (Subject(named, registered.files_digest),)
+    files = {}
+    for name, document, state in (
+        ("measurement", measurement, measurement_statement),
+        ("pilot", pilot, pilot_statement),
+    ):
+        if document is not None and _about_files(document):
+            files[f"{name}{SUFFIX}"] = sealed(state(document, also=also, now=now), key)
+    return files
+
+
+def sealed(statement: Statement, key: PrivateKey | None) -> bytes:
+    """Return a statement in its envelope, signed where there is a key."""
+    envelope = Envelope(statement.to_bytes(), ())
+    return (envelope if key is None else envelope.signed_by(key)).to_json()
+
+
+def write_evidence(files: EvidenceFiles, directory: Path) -> list[Path]:
+    """Write evidence files into a directory and return their paths."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (directory / name).write_bytes(content)
+    return [directory / name for name in files]
+
+
+def _about_files(document: Document) -> bool:
+    model = document.get("model")
+    return isinstance(model, Mapping) and model.get(FILES_DIGEST) is not None

@@ -1,0 +1,127 @@
+"""Policies and trust from files: everything that is wrong with any of them is said at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow_rank.errors import UsageError
+from mlflow_rank.evidence.strict_yaml import MOST_CHARACTERS, DocumentError, Problem, YamlDocument
+from mlflow_rank.evidence.trust import TrustStore, read_trust
+from mlflow_rank.policy.load import Policy, load_policy
+from mlflow_rank.policy.model import PromotionPolicy, WatchPolicy
+
+TRUST_FILE = "trust.yaml"
+NOBODY = TrustStore(apiVersion="mlflow-rank/v1", kind="TrustStore", keys=())
+_ENDINGS = (".yaml", ".yml")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """A policy, and the file and text that it was read from."""
+
+    path: Path
+    text: str
+    policy: Policy
+
+    @property
+    def lines(self) -> dict[str, int]:
+        """The line on which each rule begins, by rule."""
+        document = YamlDocument.of(self.text, named=str(self.path))
+        return {rule.id: document.place(("rules", number))[0] for number, rule in enumerate(self.policy.rules)}
+
+
+def read_policies(paths: Sequence[Path]) -> list[PolicyFile]:
+    """Read policy files, and those in directories (.yaml and .yml, but no trust.yaml), in order of path.
+
+    Raises:
+        UsageError: there is no such file, no policy in a directory, two of one name and revision that differ, or
+            something wrong in one: then all problems of all files, one per line.
+    """
+    files = [file for path in paths for file in _policy_files(path)]
+    found, problems = [], []
+    for path in dict.fromkeys(files):
+        try:
+            text = read_document(path)
+            found.append(PolicyFile(path, text, load_policy(text, named=str(path))))
+        except DocumentError as error:
+            problems.append(error)
+    if problems:
+        raise PoliciesError(problems)
+    _check_names(found)
+    return found
+
+
+class PoliciesError(UsageError):
+    """Policy files that cannot be used: every problem of each, one per line."""
+
+    def __init__(self, errors: Sequence[DocumentError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__("\n".join(error.what for error in errors))
+
+
+def promotion_policies(files: Sequence[PolicyFile]) -> list[PromotionPolicy]:
+    """Return those that may approve."""
+    return [each.policy for each in files if isinstance(each.policy, PromotionPolicy)]
+
+
+def watch_policies(files: Sequence[PolicyFile]) -> list[WatchPolicy]:
+    """Return those that only warn."""
+    return [each.policy for each in files if isinstance(each.policy, WatchPolicy)]
+
+
+def read_trust_file(path: Path | None) -> TrustStore:
+    """Read whose keys are believed: from `path`, else from trust.yaml where there is one here, else nobody's.
+
+    Raises:
+        UsageError: there is no such file, or something is wrong in it.
+    """
+    if path is None:
+        path = Path(TRUST_FILE)
+        if not path.is_file():
+            return NOBODY
+    return read_trust(read_document(path), named=str(path))
+
+
+def read_document(path: Path) -> str:
+    """Return the text of a file that is small enough to be a policy.
+
+    Raises:
+        UsageError: there is no such file, it cannot be read, or it is no text.
+        DocumentError: it is too large.
+    """
+    try:
+        if path.stat().st_size > 4 * MOST_CHARACTERS:  # bytes of a character in UTF-8, at most
+            raise DocumentError(str(path), [Problem(1, 1, "document", f"is larger than {4 * MOST_CHARACTERS:,} bytes")])
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DocumentError(
+            str(path), [Problem(1, 1, "document", f"is no UTF-8 text at byte {error.start}")]
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            "this file cannot be read", got=f"{path}: {error.strerror or error}", expected="a YAML file"
+        ) from error
+
+
+def _policy_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    files = sorted(each for each in path.iterdir() if each.suffix in _ENDINGS and each.name != TRUST_FILE)
+    if not files:
+        raise UsageError("there is no policy in this directory", got=str(path), expected="files that end in .yaml")
+    return files
+
+
+def _check_names(files: Sequence[PolicyFile]) -> None:
+    seen: dict[str, PolicyFile] = {}
+    for each in files:
+        name = each.policy.metadata.name
+        first = seen.setdefault(name, each)
+        if first.policy.digest != each.policy.digest:
+            raise UsageError(
+                f"two policies have the name {name}",
+                got=f"{first.path} and {each.path}",
+                expected="a name for each policy, and one revision of it",
+            )
