@@ -50,6 +50,9 @@ CHECKS: Mapping[str, Callable[[Any, View], Iterator[Reading]]] = MappingProxyTyp
 """One check for each kind of rule; a test holds the two lists together."""
 
 
+LAYERS_IN_WORDS = {"pilot_best": "the pilot's layer", "weighted_sum": "the weighted sum of layers"}
+
+
 def check(rule: Any, view: View) -> Finding:
     """Return the finding of a rule; a fault while checking is an `unknown` like any other.
 
@@ -114,10 +117,10 @@ def _sentence(worst: Reading, layers: tuple[int, int] | None) -> str:
     else:
         said = worst.said
         if worst.margin is not None and worst.bound is not None and worst.observed is not None:
-            room = f"{worst.margin:.4g} to spare" if worst.passed else f"short by {-worst.margin:.4g}"
+            room = f"{worst.margin:.3g} to spare" if worst.passed else f"short by {-worst.margin:.3g}"
             said += f"; asked: {worst.bound:.6g}, {room}" if isinstance(worst.bound, float) else ""
     if worst.layer is not None:
-        name = f"layer {worst.layer}" if isinstance(worst.layer, int) else str(worst.layer)
+        name = f"layer {worst.layer}" if isinstance(worst.layer, int) else LAYERS_IN_WORDS[worst.layer]
         said = f"{name}: {said}"
     if layers is not None and layers[1] > 1:
         said += f" ({layers[0]} of {layers[1]} layers pass)"

@@ -12,7 +12,7 @@ from mlflow_rank.policy.decision import Approve, Decision, Deny, Ruling
 from mlflow_rank.policy.formula import passes
 from mlflow_rank.policy.model import PromotionPolicy
 from mlflow_rank.policy.reading import View
-from mlflow_rank.policy.waivers import waived
+from mlflow_rank.policy.waivers import idle_waivers, waived
 
 
 def decide(policies: Sequence[PromotionPolicy], case: Case, now: datetime) -> Decision:
@@ -43,4 +43,10 @@ def rule_on(policy: PromotionPolicy, case: Case, now: datetime) -> Ruling:
     rules = sorted(policy.rules, key=lambda rule: rule.id)
     findings = tuple(waived(check(rule, view), policy, case, now) for rule in rules)
     answers = {finding.rule: finding.counts_as_pass for finding in findings if finding.severity == "block"}
-    return Ruling(policy, findings, passes(policy.formula, answers), count_approvals(policy, case, now))
+    return Ruling(
+        policy,
+        findings,
+        passes(policy.formula, answers),
+        count_approvals(policy, case, now),
+        idle_waivers(policy, case, now),
+    )

@@ -29,12 +29,16 @@ class NotProvenError(MlflowRankError):
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """What one policy says: its findings in order of rule, its formula's answer, and the approvals."""
+    """What one policy says: its findings in order of rule, its formula's answer, and the approvals.
+
+    `idle_waivers` are the digests of waivers that it sets aside, each with why.
+    """
 
     policy: PromotionPolicy
     findings: tuple[Finding, ...]
     formula_passes: bool
     approvals: ApprovalCount
+    idle_waivers: tuple[tuple[str, str], ...] = ()
 
     @property
     def ran(self) -> int:
@@ -63,6 +67,7 @@ class Ruling:
             "formula_passes": self.formula_passes,
             "rules_ran": {"ran": self.ran, "of": len(self.findings)},
             "approvals": self.approvals.document(),
+            "waivers_set_aside": [{"waiver": digest, "why": why} for digest, why in self.idle_waivers],
             "findings": [finding.document() for finding in self.findings],
         }
 
@@ -160,7 +165,7 @@ class Approve(_Decided):
         shown = sum(finding.shows_a_pilot for _, finding in self.findings)
         names = ", ".join(f"{each.policy.metadata.name} r{each.policy.metadata.revision}" for each in self.rulings)
         waivers = sum(finding.result == "waived" for _, finding in self.findings)
-        more = f"; {waivers} rules are waived" if waivers else ""
+        more = f"; {waivers} {'rule is' if waivers == 1 else 'rules are'} waived" if waivers else ""
         return f"approved under {names}: {shown} pilot rules pass on measured scores{more}"
 
 

@@ -156,7 +156,7 @@ def _envelope(rule: Any) -> str:
 def _gain(rule: Any, over: str, least: float) -> str:
     better = "lower" if rule.metric in ERROR_RATES else "higher"
     end = "the estimate" if rule.bound == "point" else f"the {BOUNDS[rule.bound].removeprefix('the ')}"
-    return f"{_score(rule)} is {better} than that of {over} by at least {least:g}, by {end} of the paired difference"
+    return f"{_score(rule)} is {better} than that of {over} by at least {least:g}, by {end} of the difference"
 
 
 def _not_worse(rule: Any) -> str:

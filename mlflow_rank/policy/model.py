@@ -221,6 +221,11 @@ class WatchPolicy(_Policy):
             for field in ("layers", "of")
             if str(getattr(rule, field, "")).startswith("pilot")
         ]
+        misfits += [
+            (("rules", position, "severity"), "has no meaning in a WatchPolicy, which only warns; leave it out")
+            for position, rule in enumerate(self.rules)
+            if rule.severity == "warn"
+        ]
         refuse(misfits)
         return self
 

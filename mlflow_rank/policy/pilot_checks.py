@@ -82,7 +82,7 @@ def check_not_worse(rule: PilotNotWorse, view: View) -> Iterator[Reading]:
     if not against:
         named = ", ".join(sorted({pilot.against.spec if pilot.against else "no champion" for _, pilot in pilots}))
         yield Reading.unknown(Cause.OTHER_CHAMPION, f"the pilots compare with {named}, not with the champion of now")
-    yield from _gained(rule, view, "delta", -rule.margin, "the champion", against)
+    yield from _gained(rule, view, "delta", -rule.margin, "the champion", against, paired=True)
 
 
 def check_above(rule: PilotAboveControl | PilotAboveLogMel, view: View) -> Iterator[Reading]:
@@ -151,8 +151,13 @@ def _gained(
     least: float,
     over: str,
     pilots: Pilots | None = None,
+    *,
+    paired: bool = False,
 ) -> Iterator[Reading]:
-    """Hold what was gained over somebody, whichever way the metric runs, against the least that is asked."""
+    """Hold what was gained over somebody, whichever way the metric runs, against the least that is asked.
+
+    A baseline may have another frame rate, so that its difference is unpaired: its interval is then the wider for it.
+    """
     names = (prefix, f"{prefix}_low", f"{prefix}_high")
     end: Bound = "point" if rule.bound == "point" else "ci_lower"
 
@@ -164,12 +169,13 @@ def _gained(
         numbers = gained(row)
         if numbers[0] is None:
             return Refusal(Cause.NO_BASELINE, f"no difference to {over} was measured")
-        if not getattr(row, f"{prefix}_paired"):
+        if paired and not getattr(row, f"{prefix}_paired"):
             return Refusal(Cause.NOT_PAIRED, f"the difference to {over} is not paired on the same test items")
         return _end(end, *numbers)
 
     def words(row: PilotRow, value: float) -> Seen:
-        said = f"{_END[end]}the gain in {_named(rule)} over {over} is {value:+.4g}"
+        how = "" if getattr(row, f"{prefix}_paired") else ", unpaired,"
+        said = f"{_END[end]}the gain in {_named(rule)} over {over}{how} is {value:+.4g}"
         return said, Observation(value, *gained(row), row.n)
 
     yield from _each_layer(rule, view, number, Limits(at_least=least), words, pilots)

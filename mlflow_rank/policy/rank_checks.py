@@ -255,7 +255,7 @@ def _why(rows: Rows, layer: int, rule: _OfLayers, centred: bool, bound: Bound | 
 
 
 def _scaled(row: RankRow, scale: int) -> tuple[float | None, float | None, float | None]:
-    numbers = (row.value, row.low, row.high)
+    numbers = (row.value if row.corrected is None else row.corrected, row.low, row.high)  # what the interval is around
     value, low, high = (None if number is None else number / scale for number in numbers)
     return value, low, high
 

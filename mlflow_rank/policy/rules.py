@@ -292,7 +292,7 @@ class PilotAtMost(_OfPilot):
 
 class _Compared(_OfPilot):
     bound: Bound
-    """The end of the paired difference's 95 % interval on its bad side (ci_lower of a score, ci_upper of an error
+    """The end of the difference's 95 % interval on its bad side (ci_lower of a score, ci_upper of an error
     rate), or the point."""
     proves: ClassVar[bool] = True
 
@@ -316,14 +316,14 @@ class PilotNotWorse(_Compared):
 
 
 class PilotAboveControl(_Compared):
-    """The score beats the same architecture with random weights by at least so much, paired."""
+    """The score beats the same architecture with random weights by at least so much."""
 
     kind: Literal["pilot_above_control"]
     by: Gain
 
 
 class PilotAboveLogMel(_Compared):
-    """The score beats log-mel features through the same head by at least so much, paired."""
+    """The score beats log-mel features through the same head by at least so much."""
 
     kind: Literal["pilot_above_log_mel"]
     by: Gain

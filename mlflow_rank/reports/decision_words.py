@@ -180,11 +180,13 @@ def approvals_line(count: ApprovalCount) -> str:
 
 
 def waivers_line(section: Section, waivers: Sequence[Presented]) -> str:
-    """Return which rules are waived by what, and what was presented to no effect; "" where there is none of either."""
-    in_force = {finding.rule: finding.waiver for finding in section.findings if finding.waiver is not None}
-    idle = sorted({each.digest for each in waivers} - set(in_force.values()))
-    parts = [f"{rule} by {short_digest(digest)}" for rule, digest in in_force.items()]
-    parts += [f"without effect here: {', '.join(short_digest(digest) for digest in idle)}"] if idle else []
+    """Return which rules are waived by what, and which waivers do nothing and why; "" where none was presented."""
+    used = {finding.rule: finding.waiver for finding in section.findings if finding.waiver is not None}
+    idle = () if section.ruling is None else section.ruling.idle_waivers
+    unneeded = sorted({each.digest for each in waivers} - set(used.values()) - {digest for digest, _ in idle})
+    parts = [f"{rule} by {short_digest(digest)}" for rule, digest in used.items()]
+    parts += [f"set aside {short_digest(digest)}: {why}" for digest, why in idle]
+    parts += [f"{short_digest(digest)} not needed, as its rule passes" for digest in unneeded]
     return "; ".join(parts)
 
 

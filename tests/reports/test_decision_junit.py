@@ -71,7 +71,7 @@ def test_a_failure_is_a_failure_and_a_missing_approval_an_error(decisions: Any) 
     }
     failure = ElementTree.fromstring(decision_junit(decision)).find(".//failure")
     assert failure is not None
-    assert str(failure.get("message")).startswith("pilot_best: lower bound of keyword balanced_accuracy")
+    assert str(failure.get("message")).startswith("the pilot's layer: lower bound of keyword balanced_accuracy")
     assert str(failure.text).startswith("Next: the estimate itself would pass")
 
 

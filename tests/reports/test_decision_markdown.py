@@ -39,9 +39,9 @@ def test_it_has_the_id_a_row_for_each_rule_the_reasons_and_what_next(decisions: 
     lines = decision_markdown(decision).splitlines()
     assert lines[2].startswith(f"**decision** {decision.id}, 2026-11-25 12:00 UTC; **digest** ")
     assert "| **FAIL** | `keyword-floor` | .874 [.828, .920] | 480 | low ≥ .850 | -.022 | best |" in lines
-    assert "| fail (warning) | `utterance-rank` | 53.0 [52.0, 58.0] | 450 | low ≥ 60.0 | -8.0 | 3 |" in lines
+    assert "| fail (warning) | `utterance-rank` | 55.0 [52.0, 58.0] | 450 | low ≥ 60.0 | -8.0 | 3 |" in lines
     assert sum(line.startswith("| ") for line in lines) == 13 + 2
-    (why,) = [line for line in lines if line.startswith("- `keyword-floor`: pilot_best: lower bound of keyword")]
+    (why,) = [line for line in lines if line.startswith("- `keyword-floor`: the pilot's layer: lower bound of keyword")]
     assert "Asked because: Below this the product's wake word is missed too often. *Next:* the estimate" in why
     assert "**Next:** do what stands above beside keyword-floor, rank-not-collapsed" in "\n".join(lines)
 

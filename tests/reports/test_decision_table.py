@@ -120,7 +120,9 @@ def test_failures_come_first_with_why_the_policys_reason_and_what_to_do(decision
     lines = printed(decisions.denied(), width=120)
     at = lines.index(next(line for line in lines if line.startswith("FAIL")))
     assert lines[at - 1].startswith("-------")
-    assert lines[at + 1].startswith("         why   pilot_best: lower bound of keyword balanced_accuracy in domain")
+    assert lines[at + 1].startswith(
+        "         why   the pilot's layer: lower bound of keyword balanced_accuracy in domain"
+    )
     assert lines[at + 3] == "         rule  Below this the product's wake word is missed too often."
     assert lines[at + 4].startswith("         next  the estimate itself would pass, but is not known well enough")
 
@@ -192,7 +194,7 @@ def test_a_waived_rule_keeps_what_it_would_have_been(decisions: Any) -> None:
 
 
 def test_a_waiver_to_no_effect_is_shown(decisions: Any) -> None:
-    assert re.search("waivers without effect here: [0-9a-f]{12}", said(decisions.made(waived=True)))
+    assert re.search("waivers [0-9a-f]{12} not needed, as its rule passes", said(decisions.made(waived=True)))
 
 
 @pytest.mark.parametrize("kind", RULES)
