@@ -16,6 +16,7 @@ class MlflowRankError(Exception):
     """
 
     exit_code = 3
+    heading = "error: "  # what the command line prints before it
 
     def __init__(
         self, what: str, *, got: str | None = None, expected: str | None = None, remedy: str | None = None

@@ -36,7 +36,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import HubertConfig, HubertModel
 
     place = tmp_path_factory.mktemp("readme")
-    for name in ("MLproject", "conda.yaml"):
+    for name in ("MLproject", "conda.yaml", "policies"):
         (place / name).symlink_to(ROOT / name)
     HubertModel(
         HubertConfig(
@@ -83,11 +83,12 @@ def test_every_command_and_the_code_run_as_written(sandbox):
     assert "layer_00" in done.stdout
 
 
-@pytest.mark.parametrize("verb", ["measure", "pilot", "assess"])
+@pytest.mark.parametrize("verb", ["measure", "pilot", "assess", "decide"])
 def test_every_option_is_in_the_table_with_its_default(verb):
     from mlflow_rank.cli import main
 
-    table = README[README.index("## Every option") : README.index("## What it leaves")]
+    start, end = ("### Options of `decide`", "## Reading") if verb == "decide" else ("## Every option", "## What it")
+    table = README[README.index(start) : README.index(end)]
     for parameter in main.commands[verb].params:
         name = next(option for option in parameter.opts if option.startswith("--"))
         row = next((line for line in table.splitlines() if f"`{name}`" in line), None)
@@ -100,3 +101,20 @@ def test_every_option_is_in_the_table_with_its_default(verb):
 def test_every_folder_of_the_package_is_in_the_readme():
     folders = {path.parent.name for path in (ROOT / "mlflow_rank").glob("*/__init__.py")} - {"cli"}
     assert {name for name in folders if f"`{name}/`" not in README} == set()
+
+
+def test_the_policy_and_the_trust_file_are_read():
+    from mlflow_rank.evidence.trust import read_trust
+    from mlflow_rank.policy import load_policy
+
+    trust, policy = blocks("yaml")
+
+    assert read_trust(trust, named="trust.yaml").keys[0].signer.name == "ci"
+    assert load_policy(policy, named="wake-word.yaml").matches("hubert-base", "stage:Production")
+
+
+def test_every_kind_of_rule_is_in_the_table():
+    from mlflow_rank.policy.checking import CHECKS
+
+    table = README[README.index("| rule | asks |") : README.index("Every rule names its layers")]
+    assert set(re.findall(r"`([a-z0-9_]+)`", table)) == set(CHECKS)

@@ -43,6 +43,8 @@ def generate(path: Path, passphrase_file: Path | None, no_passphrase: bool) -> N
     from mlflow_rank.errors import UsageError
     from mlflow_rank.evidence.keys import generate_key
 
+    if no_passphrase and passphrase_file is not None:
+        raise UsageError("a key has a passphrase or none", got="--passphrase-file and --no-passphrase")
     secret = None if no_passphrase else passphrase(passphrase_file, path, twice=True)
     if secret is None and not no_passphrase:
         raise UsageError(

@@ -31,7 +31,7 @@ class Verbs(click.Group):
         try:
             return super().invoke(ctx)
         except MlflowRankError as error:
-            _end(f"error: {error}", error.exit_code)
+            _end(f"{error.heading}{error}", error.exit_code)
         except KeyboardInterrupt:
             _end(
                 "stopped: what was heard so far is kept; the same command with --resume goes on from there", INTERRUPTED

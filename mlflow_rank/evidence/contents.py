@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.instant import Instant
-from mlflow_rank.evidence.statement import ALARMS, APPROVAL, MEASUREMENT, PILOT, WAIVER, Statement
+from mlflow_rank.evidence.statement import ALARMS, APPROVAL, MEASUREMENT, PILOT, SLSA_SUMMARY, WAIVER, Statement
 
 LARGEST = 1e15  # of the numbers that we write, with room; differences of two such are still exact as JSON
 
@@ -320,7 +320,8 @@ def contents_of(statement: Statement, *, named: str) -> Content | None:
 
 def made_at_of(statement: Statement) -> datetime | None:
     """Return when a statement says that it was made; None where it does not say."""
+    field = "timeVerified" if statement.predicate_type == SLSA_SUMMARY else "made_at"
     try:
-        return _moment(statement.predicate.get("made_at"))
+        return _moment(statement.predicate.get(field))
     except ValueError:
         return None

@@ -60,6 +60,8 @@ class Problem:
 class DocumentError(UsageError):
     """A document that cannot be used; `problems` lists everything that is wrong, in order of place."""
 
+    heading = ""  # each line begins with file:line:column, as editors and CI read it
+
     def __init__(self, named: str, problems: Sequence[Problem]) -> None:
         self.named, self.problems = named, tuple(sorted(problems))
         super().__init__("\n".join(problem.text(named) for problem in self.problems))

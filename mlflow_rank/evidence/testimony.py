@@ -103,36 +103,30 @@ def decision_statement(decision: Document, *, now: datetime) -> Statement:
 def summary_statement(decision: Document) -> Statement:
     """Return the decision as a SLSA verification summary, for tools that know nothing of this product.
 
+    The resource is the address that consumers load by, so that a summary for one target cannot be shown for another.
     Source: SLSA v1.1, Verification Summary Attestation (predicate `verification_summary/v1`).
     """
-    request = _part(decision, "request")
+    request, asked = _part(decision, "request"), _parts(decision, "policies")
     model, version = str(request["model"]), request.get("version")
-    named = f"models:/{model}/{version}" if version else f"models:/{model}"
-    policies = decision.get("policies")
-    asked = [each for each in policies if isinstance(each, Mapping)] if isinstance(policies, list) else []
-    used = decision.get("evidence")
-    inputs = [each for each in used if isinstance(each, Mapping)] if isinstance(used, list) else []
     passed = decision.get("verdict") == "approve"
     predicate = {
         "verifier": {"id": VERIFIER, "version": {"mlflow_rank": mlflow_rank.__version__}},
         "timeVerified": decision["decided_at"],
-        "resourceUri": named,
+        "resourceUri": _address(model, str(request["target"])),
         "policy": {
             "uri": "urn:mlflow-rank:policies:" + "+".join(f"{each['name']}@{each['revision']}" for each in asked),
             "digest": {"sha256": digest_of(sorted(str(each["digest"]) for each in asked)).removeprefix("sha256:")},
         },
         "inputAttestations": [
-            {
-                "uri": f"urn:mlflow-rank:evidence:{each['kind']}",
-                "digest": {"sha256": str(each["digest"]).removeprefix("sha256:")},
-            }
-            for each in inputs
+            {"uri": f"urn:mlflow-rank:evidence:{kind}", "digest": {"sha256": digest.removeprefix("sha256:")}}
+            for kind, digest in _inputs(decision)
         ],
         "verificationResult": "PASSED" if passed else "FAILED",
-        "verifiedLevels": ["MLFLOW_RANK_APPROVED"] if passed else [],
+        "verifiedLevels": ["MLFLOW_RANK_APPROVED" if passed else "FAILED"],
         "slsaVersion": "1.1",
     }
-    return Statement((Subject(model, str(request["digest"])),), SLSA_SUMMARY, predicate)
+    named = f"models:/{model}/{version}" if version else model
+    return Statement((Subject(named, str(request["digest"])),), SLSA_SUMMARY, predicate)
 
 
 def evidence_subject(document: Document) -> Subject:
@@ -151,6 +145,24 @@ def evidence_subject(document: Document) -> Subject:
             remedy="measure again with this version",
         )
     return Subject(str(model.get("spec", "")), digest)
+
+
+def _address(model: str, target: str) -> str:
+    """Return how MLflow names what a target of a model points at.
+
+    >>> _address("encoder", "alias:champion"), _address("encoder", "stage:Production")
+    ('models:/encoder@champion', 'models:/encoder/Production')
+    """
+    sort, _, name = target.partition(":")
+    return f"models:/{model}@{name}" if sort == "alias" else f"models:/{model}/{name}"
+
+
+def _inputs(decision: Document) -> list[tuple[str, str]]:
+    """Return kind and digest of every statement that a decision looked at: a summary must leave none out."""
+    given = [each for name in ("evidence", "approvals", "waivers") for each in _parts(decision, name)]
+    theirs = _part(decision, "champion").get("evidence")
+    found = [(str(each["kind"]), str(each["digest"])) for each in given]
+    return found + [("champion", str(digest)) for digest in (theirs if isinstance(theirs, list) else [])]
 
 
 def _subjects(document: Document, also: Sequence[Subject]) -> tuple[Subject, ...]:
@@ -182,3 +194,8 @@ def _moment(time: datetime) -> str:
 def _part(document: Document, name: str) -> Mapping[str, object]:
     part = document.get(name)
     return part if isinstance(part, Mapping) else {}
+
+
+def _parts(document: Document, name: str) -> list[Mapping[str, object]]:
+    parts = document.get(name)
+    return [each for each in parts if isinstance(each, Mapping)] if isinstance(parts, list) else []

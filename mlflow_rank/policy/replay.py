@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mlflow_rank.errors import EvidenceError
+from mlflow_rank.evidence.instant import Instant
 from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.case import Candidate, Case, Champion, NoChampion, Request, UnknownChampion
 from mlflow_rank.policy.decide import decide
@@ -71,7 +72,7 @@ def recorded(document: Document, pool: Mapping[str, Presented]) -> Recorded:
             held = NoChampion()
         found = {name: tuple(pool[each] for each in digests if each in pool) for name, digests in named.items()}
         case = Case(asked, found["evidence"], held, found["approvals"], found["waivers"])
-        at = datetime.fromisoformat(str(document["decided_at"]))
+        at = Instant.of(str(document["decided_at"])).moment
         missing = tuple(sorted({digest for digest in wanted if digest not in pool}))
         return Recorded(str(document["id"]), str(document["verdict"]), at, case, missing)
     except (KeyError, TypeError, ValueError) as error:

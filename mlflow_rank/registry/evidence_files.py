@@ -7,9 +7,9 @@ signatures and at the bytes that they are about.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlflow_rank.errors import UsageError
 from mlflow_rank.registry.connection import connected_client, quiet_mlflow, unreachable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".dsse.json"
 FOLDER = "evidence"
-_RUNS_AT_ONCE = 100
+_AT_ONCE = 100  # runs or models on a page
 _DEEPEST = 3  # mlflow_rank/, then the folder of a step, then evidence/
 
 
@@ -46,14 +46,22 @@ def log_evidence(files: Mapping[str, bytes], run: RecordedRun, *, kept_at: Path 
 
 
 def evidence_of_version(client: MlflowClient, version: ModelVersion, files_digest: str) -> list[bytes]:
-    """Return every evidence file in the run of a version, and in all runs that heard these very files."""
-    runs = [version.run_id] if version.run_id else []
-    runs += [run for run in _runs_that_heard(client, files_digest) if run not in runs]
+    """Return every evidence file in the run of a version, and in all runs that heard these very files.
+
+    Raises:
+        MeasurementError: the store cannot be reached or refuses. A run that is gone has left no evidence.
+    """
+    from mlflow.exceptions import MlflowException
+
     found: dict[bytes, None] = {}
-    with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder, quiet_mlflow():
-        for run in runs:
-            for path in _listed(client, run, ARTIFACT_FOLDER):
-                found[Path(client.download_artifacts(run, path, folder)).read_bytes()] = None
+    try:
+        runs = dict.fromkeys([*filter(None, [version.run_id]), *_runs_that_heard(client, files_digest)])
+        with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder, quiet_mlflow():
+            for run in runs:
+                for path in _evidence_in(client, run):
+                    found[Path(client.download_artifacts(run, path, folder)).read_bytes()] = None
+    except MlflowException as error:
+        raise unreachable(client.tracking_uri, error, what_is_safe="nothing was changed") from error
     return list(found)
 
 
@@ -98,33 +106,38 @@ def holder_of(client: MlflowClient, name: str, target: str) -> ModelVersion | No
 
 def registered_models(client: MlflowClient) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield every registered model that is no prompt, with its aliases."""
+    for model in _every(client.search_registered_models, max_results=_AT_ONCE):
+        yield model.name, tuple(sorted(model.aliases))
+
+
+def _runs_that_heard(client: MlflowClient, files_digest: str) -> list[str]:
+    experiments = [each.experiment_id for each in _every(client.search_experiments)]
+    heard = f"tags.`{FILES_DIGEST}` = '{files_digest}'"
+    runs = _every(client.search_runs, experiment_ids=experiments, filter_string=heard, max_results=_AT_ONCE)
+    return [run.info.run_id for run in runs] if experiments else []
+
+
+def _every(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
+    """Yield what a search of MLflow finds, page after page."""
     token: str | None = None
     while True:
-        page = client.search_registered_models(max_results=_RUNS_AT_ONCE, page_token=token)
-        for model in page:
-            yield model.name, tuple(sorted(model.aliases))
+        page = search(**asked, page_token=token)
+        yield from page
         token = page.token
         if not token:
             return
 
 
-def _runs_that_heard(client: MlflowClient, files_digest: str) -> list[str]:
-    experiments = [each.experiment_id for each in client.search_experiments()]
-    if not experiments:
+def _evidence_in(client: MlflowClient, run: str) -> list[str]:
+    """Return the paths of a run's evidence files; none where the run is gone."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return list(_listed(client, run, ARTIFACT_FOLDER))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
         return []
-    found: list[str] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            experiments,
-            filter_string=f"tags.`{FILES_DIGEST}` = '{files_digest}'",
-            max_results=_RUNS_AT_ONCE,
-            page_token=token,
-        )
-        found += [run.info.run_id for run in page]
-        token = page.token
-        if not token:
-            return found
 
 
 def _listed(client: MlflowClient, run: str, folder: str, depth: int = 1) -> Iterator[str]:

@@ -100,7 +100,8 @@ def waiver(
 
 def _matching(files: Sequence[PolicyFile], case: Case) -> list[PromotionPolicy]:
     request = case.request
-    matching = [each for each in promotion_policies(files) if each.matches(request.model, request.target)]
+    policies = {each.digest: each for each in promotion_policies(files)}
+    matching = [each for each in policies.values() if each.matches(request.model, request.target)]
     if not matching:
         raise UsageError(
             f"no policy is asked when {request.model} goes to {request.target}",

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.envelope import Envelope
 from mlflow_rank.evidence.keys import PrivateKey
-from mlflow_rank.evidence.rank_measurement import Document
 from mlflow_rank.evidence.statement import Statement, Subject
 from mlflow_rank.evidence.testimony import FILES_DIGEST, measurement_statement, pilot_statement
 from mlflow_rank.registry.evidence_files import SUFFIX
-from mlflow_rank.registry.flavor import LoggedEncoder
 
+if TYPE_CHECKING:
+    from mlflow_rank.registry.flavor import LoggedEncoder
+
+Document = Mapping[str, object]
 EvidenceFiles = Mapping[str, bytes]
 
 
@@ -55,10 +59,19 @@ def sealed(statement: Statement, key: PrivateKey | None) -> bytes:
 
 
 def write_evidence(files: EvidenceFiles, directory: Path) -> list[Path]:
-    """Write evidence files into a directory and return their paths."""
-    directory.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        (directory / name).write_bytes(content)
+    """Write evidence files into a directory and return their paths.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (directory / name).write_bytes(content)
+    except OSError as error:
+        raise UsageError(
+            "evidence cannot be written there", got=f"{directory}: {error.strerror}", expected="a directory"
+        ) from error
     return [directory / name for name in files]
 
 

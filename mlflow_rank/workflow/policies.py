@@ -56,6 +56,8 @@ def read_policies(paths: Sequence[Path]) -> list[PolicyFile]:
 class PoliciesError(UsageError):
     """Policy files that cannot be used: every problem of each, one per line."""
 
+    heading = DocumentError.heading
+
     def __init__(self, errors: Sequence[DocumentError]) -> None:
         self.errors = tuple(errors)
         super().__init__("\n".join(error.what for error in errors))
