@@ -30,7 +30,7 @@ from mlflow_rank.cli.options import (
 )
 from mlflow_rank.cli.progress import Spoken, TerminalProgress
 from mlflow_rank.cli.signing import KEY, TRUST, signing_key
-from mlflow_rank.cli.verdict import present_verdict
+from mlflow_rank.cli.verdict import UNDECIDED, present_verdict
 
 if TYPE_CHECKING:
     from mlflow_rank.evidence.keys import PrivateKey
@@ -75,12 +75,14 @@ def assess_command(**options: Any) -> None:
       mlflow-rank assess --model my_checkpoint --register encoder --key ci.key --policy policies/ --enforce
     """
     from mlflow_rank.errors import UsageError
+    from mlflow_rank.workflow.deciding import asked_target
     from mlflow_rank.workflow.policies import read_policies, read_trust_file
 
     check_register(options)
     check_places(options)
     key = signing_key(options)
-    files, trust = read_policies(options["policy"]), read_trust_file(options["trust"])  # before hours are spent
+    asked_target(options["target"])  # as all that follows: before hours are spent
+    files, trust = read_policies(options["policy"]), read_trust_file(options["trust"])
     if options["enforce"] and not files:
         raise UsageError("there is no policy to enforce", got="--enforce", expected="--policy FILE")
     left = assess(options, key)
@@ -135,16 +137,23 @@ def show(assessment: Assessment, options: Mapping[str, Any]) -> None:
 
 
 def decide_on(left: Left, files: Sequence[PolicyFile], trust: TrustStore, options: Mapping[str, Any]) -> int:
-    """Decide on what was assessed, print the decision, and return its exit code."""
+    """Decide on what was assessed, print the decision, and return its exit code.
+
+    Whom the pilot was taken against is champion, if it is files; where it is not, nobody knows who is.
+    """
     from mlflow_rank.policy import decide
     from mlflow_rank.workflow import deciding
     from mlflow_rank.workflow.policies import promotion_policies, watch_policies
 
+    if not left.evidence:
+        say("nothing to decide: log-mel features are no model that could be promoted")
+        return UNDECIDED
+    against = options["against"]
     question = deciding.PromotionQuestion(
         given=() if left.version else tuple(left.evidence.values()),
         version=left.version,
         target=options["target"],
-        champion=None if left.version else options["against"],
+        champion=against if against and not left.version and deciding.has_files(against) else None,
         first_promotion=options["first_promotion"],
         tracking_uri=options["tracking_uri"],
     )

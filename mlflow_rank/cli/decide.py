@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlflow_rank.cli.options import OPTIONAL_PATH, OPTIONAL_TEXT, SWITCH, all_of, paths, say
+from mlflow_rank.cli.options import OPTIONAL_PATH, OPTIONAL_TEXT, SWITCH, all_of, check_directory, paths, say
 from mlflow_rank.cli.progress import Spoken
 from mlflow_rank.cli.signing import KEY, TRUST, signing_key
 from mlflow_rank.cli.verdict import FORMS, check_forms, present_verdict
@@ -82,6 +82,7 @@ def decide_command(policy: tuple[Path, ...], **options: Any) -> None:
     from mlflow_rank.workflow.policies import promotion_policies, read_policies, read_trust_file, watch_policies
 
     check_forms(options)
+    check_directory("--output", options["output"])
     if not policy:
         raise UsageError("there is no policy to decide by", expected="--policy FILE", remedy="see policies/")
     key = signing_key(options)

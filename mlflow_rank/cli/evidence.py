@@ -30,15 +30,24 @@ def show(files: tuple[Path, ...], trust: Path | None, as_json: bool) -> None:
     Nothing is refused here: what does not hold is said. `evidence verify` refuses.
     """
     from mlflow_rank.reports.evidence_words import evidence_words
-    from mlflow_rank.workflow.deciding import present_files
+    from mlflow_rank.workflow.deciding import evidence_paths, present_file
     from mlflow_rank.workflow.policies import read_trust_file
 
-    for each in present_files(files, read_trust_file(trust)):
+    believed = read_trust_file(trust)
+    for path in evidence_paths(files):
+        each = present_file(path, believed)
         if as_json:
-            statement = json.loads(each.statement.to_bytes()) if each.statement else None
-            click.echo(json.dumps({"digest": each.digest, "kind": each.kind, "statement": statement}, sort_keys=True))
+            shown = {
+                "file": str(path),
+                "digest": each.digest,
+                "kind": each.kind,
+                "signed_by": [signer.name for signer in each.signers],
+                "problems": [{"cause": cause, "detail": detail} for cause, detail in each.problems],
+                "statement": json.loads(each.statement.to_bytes()) if each.statement else None,
+            }
+            click.echo(json.dumps(shown, sort_keys=True))
         else:
-            click.echo("\n".join(evidence_words(each)))
+            click.echo("\n".join([f"{path}:", *evidence_words(each)]))
 
 
 @evidence_group.command("verify", short_help="Whether evidence holds: signatures, keys, files, decisions.")

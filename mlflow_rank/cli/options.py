@@ -231,15 +231,34 @@ def check_places(options: Mapping[str, Any]) -> None:
     Raises:
         UsageError: `--json` or `--output` names such a place.
     """
+    check_file("--json", options["json_to"])
+    check_directory("--output", options["output"])
+
+
+def check_file(option: str, place: Path | None) -> None:
+    """Refuse a place at which no document can be written; None and - are fine.
+
+    Raises:
+        UsageError: it is a directory, or in none.
+    """
     from mlflow_rank.errors import UsageError
 
-    json_to, output = options["json_to"], options["output"]
-    if json_to is not None and str(json_to) != "-" and (json_to.is_dir() or not json_to.parent.is_dir()):
+    if place is not None and str(place) != "-" and (place.is_dir() or not place.parent.is_dir()):
         raise UsageError(
-            "the document cannot be written there", got=f"--json {json_to}", expected="a file in an existing directory"
+            "the document cannot be written there", got=f"{option} {place}", expected="a file in an existing directory"
         )
-    if output is not None and output.exists() and not output.is_dir():
-        raise UsageError("the results cannot be written there", got=f"--output {output}", expected="a directory")
+
+
+def check_directory(option: str, place: Path | None) -> None:
+    """Refuse a place at which no directory can be made; None is fine.
+
+    Raises:
+        UsageError: it is a file.
+    """
+    from mlflow_rank.errors import UsageError
+
+    if place is not None and place.exists() and not place.is_dir():
+        raise UsageError("the results cannot be written there", got=f"{option} {place}", expected="a directory")
 
 
 def check_register(options: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mlflow_rank.cli.options import OPTIONAL_PATH, OPTIONAL_TEXT, paths, say
+from mlflow_rank.cli.options import OPTIONAL_PATH, OPTIONAL_TEXT, check_file, paths, say
 from mlflow_rank.cli.signing import TRUST
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -75,13 +75,14 @@ def coverage_command(policy: tuple[Path, ...], target: str | None, tracking_uri:
     from mlflow_rank.policy.coverage import coverage, protected_targets
     from mlflow_rank.registry.connection import connected_client
     from mlflow_rank.registry.evidence_files import registered_models
+    from mlflow_rank.workflow.deciding import asked_target
     from mlflow_rank.workflow.policies import promotion_policies, read_policies
 
     if not policy:
         raise UsageError("there is no policy to look at", expected="--policy FILE")
     policies = promotion_policies(read_policies(policy))
     models = [name for name, _ in registered_models(connected_client(tracking_uri))]
-    targets = [target] if target else protected_targets(policies)
+    targets = [asked_target(target)] if target else protected_targets(policies)
     found = sorted(coverage(policies, models, targets), key=lambda each: (bool(each.policies), each.model, each.target))
     if as_json:
         rows = [{"model": each.model, "target": each.target, "policies": list(each.policies)} for each in found]
@@ -112,7 +113,11 @@ def replay_command(policy: tuple[Path, ...], **options: Any) -> None:
         raise UsageError(
             "replay needs policies and decisions", expected="--policy FILE --decisions FILE --evidence DIR"
         )
+    json_to = options["json_to"]
+    check_file("--json", json_to)
     policies = promotion_policies(read_policies(policy))
+    if not policies:
+        raise UsageError("none of these policies decides", got="WatchPolicies", expected="a PromotionPolicy")
     replayed = replay_files(policies, options["decisions"], options["evidence"], read_trust_file(options["trust"]))
     rows: list[dict[str, Any]] = [
         {
@@ -128,7 +133,6 @@ def replay_command(policy: tuple[Path, ...], **options: Any) -> None:
         }
         for each in replayed
     ]
-    json_to = options["json_to"]
     if str(json_to) == "-":
         click.echo(json.dumps(rows, indent=1))
     else:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlflow_rank.cli.options import OPTIONAL_PATH, all_of, say
+from mlflow_rank.cli.options import OPTIONAL_PATH, all_of, check_file, say
 
 if TYPE_CHECKING:
     from mlflow_rank.policy import Decision, Watched
     from mlflow_rank.workflow.policies import PolicyFile
 
 APPROVED, REFUSED, UNDECIDED = 0, 1, 3
+_EXIT_BADNESS = {APPROVED: 0, UNDECIDED: 1, REFUSED: 2}
 
 FORMS = all_of(
     click.option(
@@ -46,10 +47,7 @@ def check_forms(options: Mapping[str, Any]) -> None:
     if len(on_stdout) > 1:
         raise UsageError("stdout holds one document", got=" and ".join(on_stdout), expected="files for all but one")
     for name, place in places.items():
-        if place is not None and str(place) != "-" and (place.is_dir() or not place.parent.is_dir()):
-            raise UsageError(
-                "this cannot be written", got=f"--{name} {place}", expected="a file in a directory that is there"
-            )
+        check_file(f"--{name}", place)
 
 
 def present_verdict(
@@ -99,7 +97,7 @@ def exit_code(decision: Decision | None, watched: Sequence[Watched]) -> int:
 
 
 def _documents(decision: Decision | None, watched: Sequence[Watched], files: Sequence[PolicyFile]) -> dict[str, Any]:
-    """Return how each form is written: one document, of the decision where there is one."""
+    """Return how each form is written: one document, of the decision where there is one, else of the worst news."""
     import json
 
     from mlflow_rank.reports.decision_junit import decision_junit
@@ -108,7 +106,7 @@ def _documents(decision: Decision | None, watched: Sequence[Watched], files: Seq
 
     paths = {file.policy.digest: file.path.as_posix() for file in files}
     lines = {(file.policy.digest, rule): line for file in files for rule, line in file.lines.items()}
-    said = decision if decision is not None else watched[0]
+    said = decision if decision is not None else max(watched, key=lambda each: _EXIT_BADNESS[exit_code(None, [each])])
     return {
         "json": lambda: json.dumps(said.document(), indent=1, ensure_ascii=False) + "\n",
         "markdown": lambda: decision_markdown(said),

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from mlflow_rank.evidence.contents import Measurement, Pilot
 from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.admission import Refusal, hours, in_days
-from mlflow_rank.policy.outcomes import Cause, Observation
-from mlflow_rank.policy.reading import Limits, Reading, View, worst_layer
-from mlflow_rank.policy.rules import (
+from mlflow_rank.policy.evidence_rules import (
     CorpusAllowed,
     DtypeFloat32,
     EvidenceAgeAtMost,
     MeasurementSizeAtLeast,
     ModelDigestEquals,
 )
+from mlflow_rank.policy.outcomes import Cause, Observation
+from mlflow_rank.policy.reading import Limits, Reading, View, worst_layer
 
 
 def check_measurement_size(rule: MeasurementSizeAtLeast, view: View) -> Iterator[Reading]:

@@ -17,6 +17,8 @@ BOUNDS = {
     "ci_lower": "the lower end of the 95 % interval",
     "ci_upper": "the upper end of the 95 % interval",
 }
+_EVIDENCE = {"measurement": "the measurement", "pilot": "the pilot", "alarms": "what the monitor said last"}
+_SIZES = {"rows_per_dim": "rows per dimension"}
 _UNITS = {"h": "hour", "d": "day", "w": "week"}
 _MODES = {
     "audit": "Decisions under it are recorded and stop nothing; unsigned evidence counts.",
@@ -33,7 +35,7 @@ def explain(policy: Policy) -> str:
 def sentence_of(rule: Any) -> str:
     """Return what a rule asks, as one sentence.
 
-    >>> from mlflow_rank.policy.rules import NoOpenAlarm
+    >>> from mlflow_rank.policy.rank_rules import NoOpenAlarm
     >>> sentence_of(NoOpenAlarm(id="calm", kind="no_open_alarm"))
     'No alarm of the training run is open.'
     """
@@ -47,16 +49,15 @@ def _lines(policy: Policy) -> Iterator[str]:
     if metadata.description:
         yield metadata.description.strip()
     targets = "any target" if policy.match.targets == "any" else _listed(policy.match.targets, "or")
-    asked = "promoting" if isinstance(policy, PromotionPolicy) else "watching"
-    yield f"It is asked when {asked} models named {_listed(policy.match.models, 'or')} to {targets}."
+    yield f"It is asked when models named {_listed(policy.match.models, 'or')} go to {targets}."
     if isinstance(policy, PromotionPolicy):
         yield _MODES[policy.mode]
     else:
-        yield "It warns or stays silent. It cannot approve anything."
+        yield "It warns or stays silent, and cannot approve anything; so unsigned evidence counts."
     terms = policy.evidence
     yield (
-        f"Evidence counts for {_duration(terms.max_age)}, if a {_listed(terms.signed_by, 'or')} signed it "
-        f"and ranks were measured with preset {terms.preset}."
+        f"Evidence counts for {_duration(terms.max_age)}, if somebody with the role {_listed(terms.signed_by, 'or')} "
+        f"signed it and ranks were measured with preset {terms.preset}."
     )
     yield ""
     yield "Rules:"
@@ -130,9 +131,12 @@ def _rank(rule: Any) -> str:
 
 
 def _score(rule: Any) -> str:
-    labels = "all labels" if rule.shots == "all" else f"{rule.shots} labels per class"
     domain = rule.domain.replace("_", " ")
-    return f"{_metric(rule)} on the task {rule.task} ({domain}, {rule.head} head, {labels}) of {_layers(rule)}"
+    return f"{_metric(rule)} on the task {rule.task} ({domain}, {rule.head} head, {_labels(rule)}) of {_layers(rule)}"
+
+
+def _labels(rule: Any) -> str:
+    return "all labels" if rule.shots == "all" else f"{rule.shots} labels per class"
 
 
 def _limit(rule: Any) -> str:
@@ -155,27 +159,33 @@ def _envelope(rule: Any) -> str:
 
 def _gain(rule: Any, over: str, least: float) -> str:
     better = "lower" if rule.metric in ERROR_RATES else "higher"
-    end = "the estimate" if rule.bound == "point" else f"the {BOUNDS[rule.bound].removeprefix('the ')}"
+    end = BOUNDS[rule.bound]
     return f"{_score(rule)} is {better} than that of {over} by at least {least:g}, by {end} of the difference"
 
 
 def _not_worse(rule: Any) -> str:
-    end = "the estimate" if rule.bound == "point" else BOUNDS[rule.bound]
     first = "passes" if rule.no_champion == "pass" else "fails"
     return (
-        f"{_score(rule)} is worse than the champion's by no more than {rule.margin:g}, by {end} of the paired "
-        f"difference; at a first promotion it {first}"
+        f"{_score(rule)} is worse than the champion's by no more than {rule.margin:g}, by {BOUNDS[rule.bound]} of the "
+        f"paired difference; at a first promotion it {first}"
     )
 
 
 def _sizes(rule: Any, *names: str) -> str:
-    asked = [f"{getattr(rule, name):g} {name.replace('_', ' ')}" for name in names if getattr(rule, name) is not None]
-    return _listed(asked)
+    asked = ((name, getattr(rule, name)) for name in names)
+    return _listed([f"{_counted(number)} {_SIZES.get(name, name)}" for name, number in asked if number is not None])
+
+
+def _counted(number: float) -> str:
+    return f"{number:,}" if isinstance(number, int) else f"{number:g}"
 
 
 def _corpus(rule: Any) -> str:
-    what = "ranks were measured" if rule.of == "measurement" else f"{rule.task} was piloted {rule.domain}"
-    return f"{what.replace('_', ' ')} on one of {len(rule.digests)} corpora known by digest"
+    what = "ranks were measured"
+    if rule.of == "pilot":
+        what = f"{rule.task} was piloted {rule.domain.replace('_', ' ')}"
+    known = "the corpus" if len(rule.digests) == 1 else f"one of the {len(rule.digests)} corpora"
+    return f"{what} on {known} known by digest"
 
 
 SENTENCES: Mapping[str, Callable[[Any], str]] = MappingProxyType(
@@ -184,8 +194,8 @@ SENTENCES: Mapping[str, Callable[[Any], str]] = MappingProxyType(
         "rank_at_most": _limit,
         "rank_within_envelope": _envelope,
         "centring_disagreement": lambda rule: (
-            f"{_metric(rule)} ({rule.level} level) of {_layers(rule)} differs by a factor of at most {rule.at_most:g} "
-            f"between mean taken off and mean left in, by {BOUNDS[rule.bound]}"
+            f"{_rank(rule)} differs by a factor of at most {rule.at_most:g} between mean taken off and mean left in, "
+            f"by {BOUNDS[rule.bound]}"
         ),
         "no_open_alarm": lambda _: "no alarm of the training run is open",
         "pilot_at_least": lambda rule: f"{_score(rule)} is at least {rule.value:g}, by {BOUNDS[rule.bound]}",
@@ -194,8 +204,8 @@ SENTENCES: Mapping[str, Callable[[Any], str]] = MappingProxyType(
         "pilot_above_control": lambda rule: _gain(rule, "the same architecture with random weights", rule.by),
         "pilot_above_log_mel": lambda rule: _gain(rule, "log-mel features", rule.by),
         "domain_drop_at_most": lambda rule: (
-            f"{_metric(rule)} on the task {rule.task} ({rule.head} head) of {_layers(rule)} loses at most "
-            f"{rule.value:g} from in domain to out of domain, by {BOUNDS[rule.bound]}"
+            f"{_metric(rule)} on the task {rule.task} ({rule.head} head, {_labels(rule)}) of {_layers(rule)} loses at "
+            f"most {rule.value:g} from in domain to out of domain, by {BOUNDS[rule.bound]}"
         ),
         "worst_group_at_least": lambda rule: f"{_score(rule)} is at least {rule.value:g} for the worst test group too",
         "pilot_size_at_least": lambda rule: (
@@ -205,7 +215,7 @@ SENTENCES: Mapping[str, Callable[[Any], str]] = MappingProxyType(
             f"ranks were measured on at least {_sizes(rule, 'utterances', 'speakers', 'minutes', 'rows_per_dim')}"
             + (f" ({rule.level} level)" if rule.level else "")
         ),
-        "evidence_age_at_most": lambda rule: f"the {rule.of} is at most {_duration(rule.age)} old",
+        "evidence_age_at_most": lambda rule: f"{_EVIDENCE[rule.of]} is at most {_duration(rule.age)} old",
         "corpus_allowed": _corpus,
         "dtype_float32": lambda rule: f"the encoder ran in float32 for the {rule.of}",
         "model_digest_equals": lambda rule: (

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
 
-from mlflow_rank.policy.rules import Closed
+from mlflow_rank.policy.closed import Closed
 from mlflow_rank.policy.vocabulary import Identifier
 
 MOST_WAYS = 512  # ways to pass; a formula with more is one that nobody can review

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from mlflow_rank.evidence.canonical import digest_of
+from mlflow_rank.policy.closed import Closed, Misfit, refuse
 from mlflow_rank.policy.formula import (
     MOST_MENTIONS,
     AllOf,
@@ -27,7 +28,8 @@ from mlflow_rank.policy.formula import (
     needless,
     ways_to_pass,
 )
-from mlflow_rank.policy.rules import Closed, Misfit, RankAtLeast, RankAtMost, Rule, WatchRule, refuse
+from mlflow_rank.policy.rank_rules import RankAtLeast, RankAtMost
+from mlflow_rank.policy.rules import Rule, WatchRule
 from mlflow_rank.policy.vocabulary import Duration, Identifier, Mode, Preset, Role, Target, Targets
 
 API_VERSION = "mlflow-rank/v1"

@@ -9,8 +9,7 @@ from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.admission import Refusal
 from mlflow_rank.policy.case import Champion
 from mlflow_rank.policy.outcomes import Cause, Observation
-from mlflow_rank.policy.reading import Limits, Reading, View, numbered_layers, without_champion, worst_layer
-from mlflow_rank.policy.rules import (
+from mlflow_rank.policy.pilot_rules import (
     DomainDropAtMost,
     PilotAboveControl,
     PilotAboveLogMel,
@@ -20,6 +19,7 @@ from mlflow_rank.policy.rules import (
     PilotSizeAtLeast,
     WorstGroupAtLeast,
 )
+from mlflow_rank.policy.reading import Limits, Reading, View, numbered_layers, without_champion, worst_layer
 from mlflow_rank.policy.vocabulary import ERROR_RATES, Bound
 
 _OfLayers = (

@@ -11,14 +11,14 @@ from mlflow_rank.evidence.contents import Alarms, Measurement, RankRow
 from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.admission import Refusal
 from mlflow_rank.policy.outcomes import Cause, Observation
-from mlflow_rank.policy.reading import Limits, Reading, View, numbered_layers, without_champion, worst_layer
-from mlflow_rank.policy.rules import (
+from mlflow_rank.policy.rank_rules import (
     CentringDisagreement,
     NoOpenAlarm,
     RankAtLeast,
     RankAtMost,
     RankWithinEnvelope,
 )
+from mlflow_rank.policy.reading import Limits, Reading, View, numbered_layers, without_champion, worst_layer
 from mlflow_rank.policy.vocabulary import RANKS, Bound
 
 BOUND_IN_WORDS = {"point": "", "corrected": "corrected ", "ci_lower": "lower bound of ", "ci_upper": "upper bound of "}

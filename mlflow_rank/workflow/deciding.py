@@ -31,9 +31,9 @@ from mlflow_rank.policy import (
 from mlflow_rank.policy.model import canonical_target
 from mlflow_rank.registry.connection import connected_client
 from mlflow_rank.registry.evidence_files import SUFFIX, evidence_of_version, holder_of, version_of
-from mlflow_rank.registry.resolve import resolve_model
+from mlflow_rank.registry.resolve import ResolvedModel, resolve_model
 from mlflow_rank.workflow.evidencing import sealed, write_evidence
-from mlflow_rank.workflow.model_files import hashed
+from mlflow_rank.workflow.model_files import directory_of, hashed
 from mlflow_rank.workflow.progress import Progress, Silence
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 CHAMPION = "alias:champion"
 _VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>[0-9]+)")
+_NO_EVIDENCE = ("approval", "waiver", "decision", "summary")  # what people and gates say, wherever it lies
 _MOST_BYTES = 64 * 2**20  # of an evidence file; reading refuses more anyway
 
 
@@ -78,16 +79,10 @@ def case_of(question: PromotionQuestion, trust: TrustStore, progress: Progress |
         EvidenceError: the model's files cannot be hashed.
         MeasurementError: MLflow cannot be reached.
     """
-    progress = progress or Silence()
-    try:
-        target = canonical_target(question.target)
-    except ValueError as error:
-        raise UsageError(
-            "there is no such target", got=str(error), expected="alias:champion, stage:Production, …"
-        ) from error
+    progress, target = progress or Silence(), asked_target(question.target)
     if question.version is not None:
         return _online(question, target, trust, progress)
-    evidence = (*_given(question, trust), *present_files(question.evidence, trust))
+    evidence = _evidence(question, trust)
     if question.files is not None:
         digest = hashed(question.files, progress).digest
         name = _name_of(digest, evidence) or question.files.resolve().name
@@ -103,6 +98,25 @@ def case_of(question: PromotionQuestion, trust: TrustStore, progress: Progress |
         present_files(question.approvals, trust),
         present_files(question.waivers, trust),
     )
+
+
+def asked_target(text: str) -> str:
+    """Return a target in its only form.
+
+    Raises:
+        UsageError: there is no such target.
+    """
+    try:
+        return canonical_target(text)
+    except ValueError as error:
+        raise UsageError(
+            "there is no such target", got=str(error), expected="alias:champion, stage:Production, …"
+        ) from error
+
+
+def has_files(model: str) -> bool:
+    """Say whether a model is files, here or in MLflow; a hub's id, a bundle or a module is none by itself."""
+    return model.startswith(("models:/", "runs:/")) or directory_of(ResolvedModel(model, model)) is not None
 
 
 def watch_all(policies: Sequence[WatchPolicy], case: Case, now: datetime) -> list[Watched]:
@@ -136,12 +150,12 @@ def evidence_paths(paths: Sequence[Path]) -> list[Path]:
 
 
 def present_file(path: Path, trust: TrustStore) -> Presented:
-    """Read an evidence file and judge its signatures.
+    """Read an evidence file and judge its signatures; where it lies is no part of what is said of it.
 
     Raises:
         UsageError: there is no such file.
     """
-    return present(read_evidence(path), trust=trust, named=str(path))
+    return present(read_evidence(path), trust=trust)
 
 
 def read_evidence(path: Path) -> bytes:
@@ -166,21 +180,25 @@ def _online(question: PromotionQuestion, target: str, trust: TrustStore, progres
     named = _VERSION.fullmatch(question.version or "")
     if named is None:
         raise UsageError("this is no registered version", got=str(question.version), expected="models:/NAME/VERSION")
+    for option, value in (("--model", question.files), ("--name", question.model)):
+        if value is not None:
+            raise UsageError("--version says which model it is", got=f"{option} {value}", expected=f"no {option}")
     client = connected_client(question.tracking_uri)
     version = version_of(client, named["name"], named["version"])
     with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder:
         digest = _digest_of_version(version, Path(folder), question, progress)
         found = [present(data, trust=trust) for data in evidence_of_version(client, version, digest)]
-        holder = holder_of(client, named["name"], target)
-        champion: Champion | NoChampion = NoChampion()
+        holder = holder_of(client, named["name"], target) if question.champion is None else None
+        champion = _champion(question, trust, progress) if question.champion is not None else NoChampion()
         if holder is not None:
             theirs = _digest_of_version(holder, Path(folder), question, progress)
-            evidence = tuple(present(data, trust=trust) for data in evidence_of_version(client, holder, theirs))
+            kept = (present(data, trust=trust) for data in evidence_of_version(client, holder, theirs))
+            evidence = (*kept, *present_files(question.champion_evidence, trust))
             champion = Champion(theirs, str(holder.version), evidence)
     request = Request(named["name"], named["version"], target, Candidate(digest, checked=True), question.requester)
     return Case(
         request,
-        (*found, *_given(question, trust), *present_files(question.evidence, trust)),
+        (*found, *_evidence(question, trust)),
         champion,
         present_files(question.approvals, trust),
         present_files(question.waivers, trust),
@@ -194,8 +212,8 @@ def _champion(
     if question.champion is not None:
         with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder:
             resolved = resolve_model(question.champion, into=Path(folder), tracking_uri=question.tracking_uri)
-            files = resolved.files or Path(resolved.loadable)
-            if not files.is_dir():
+            files = directory_of(resolved)
+            if files is None:
                 raise UsageError(
                     "the champion has no files here",
                     got=question.champion,
@@ -221,18 +239,14 @@ def _digest_of_version(version: ModelVersion, into: Path, question: PromotionQue
     return hashed(resolved.files, progress).digest
 
 
-def _given(question: PromotionQuestion, trust: TrustStore) -> tuple[Presented, ...]:
-    return tuple(present(data, trust=trust) for data in question.given)
+def _evidence(question: PromotionQuestion, trust: TrustStore) -> tuple[Presented, ...]:
+    given = (present(data, trust=trust) for data in question.given)
+    return tuple(each for each in (*given, *present_files(question.evidence, trust)) if each.kind not in _NO_EVIDENCE)
 
 
 def _subject(evidence: Sequence[Presented], what: str) -> tuple[str, str]:
     """Return the digest that most of the evidence is about (a registered model's before its source's), and its name."""
-    named: dict[str, str] = {}
-    counts: Counter[str] = Counter()
-    for each in sorted(evidence, key=lambda one: one.digest):
-        for subject in each.statement.subjects if each.statement else ():
-            counts[subject.digest] += 1
-            named[subject.digest] = min(named.get(subject.digest, subject.name), subject.name)
+    counts = Counter(subject.digest for each in evidence if each.statement for subject in each.statement.subjects)
     if not counts:
         raise UsageError(
             f"nothing says which model {what} is about",
@@ -240,15 +254,25 @@ def _subject(evidence: Sequence[Presented], what: str) -> tuple[str, str]:
             expected="evidence files, or the model's own",
             remedy="give --evidence files that mlflow-rank assess wrote, or --model DIRECTORY",
         )
-    best = max(counts, key=lambda digest: (counts[digest], named[digest].startswith("models:/"), digest))
-    return best, _registered_name(named[best])
+    best = max(counts, key=lambda digest: (counts[digest], _is_registered(_called(digest, evidence)), digest))
+    return best, _registered_name(_called(best, evidence))
 
 
 def _name_of(digest: str, evidence: Sequence[Presented]) -> str | None:
-    """Return what the evidence calls the files of a digest."""
+    """Return the registered name by which the evidence calls the files of a digest."""
+    called = _called(digest, evidence)
+    return _registered_name(called) if called else None
+
+
+def _called(digest: str, evidence: Sequence[Presented]) -> str:
+    """Return what the evidence calls the files of a digest: by its address in MLflow before any other name."""
     subjects = [subject for each in evidence if each.statement for subject in each.statement.subjects]
-    names = sorted(subject.name for subject in subjects if subject.digest == digest and subject.name)
-    return _registered_name(names[0]) if names else None
+    names = {subject.name for subject in subjects if subject.digest == digest and subject.name}
+    return min(names, key=lambda name: (not _is_registered(name), name), default="")
+
+
+def _is_registered(name: str) -> bool:
+    return name.startswith("models:/")
 
 
 def _registered_name(name: str) -> str:

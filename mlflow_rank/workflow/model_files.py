@@ -23,7 +23,7 @@ def files_digest(resolved: ResolvedModel, encoder: TorchEncoder, progress: Progr
     else (a hub's id, a torchaudio bundle, a module, random weights, a directory with links in it) has no files of its
     own: then the encoder is exported, and those files are hashed.
     """
-    directory = resolved.files or _directory(resolved.loadable)
+    directory = directory_of(resolved)
     if directory is not None:
         try:
             return hashed(directory, progress).digest
@@ -46,8 +46,11 @@ def hashed(directory: Path, progress: Progress) -> FileManifest:
     return file_manifest(directory, after=progress.advance)
 
 
-def _directory(loadable: str) -> Path | None:
-    spec = parse_spec(loadable)
+def directory_of(resolved: ResolvedModel) -> Path | None:
+    """Return the directory that a model's name stands for; None where it stands for no directory."""
+    if resolved.files is not None:
+        return resolved.files
+    spec = parse_spec(resolved.loadable)
     if spec.random or not isinstance(spec.source, HuggingFaceSource):
         return None
     directory = Path(spec.source.location).expanduser()

@@ -1,0 +1,205 @@
+"""Approvals: enough people, each another with another key, who have a say and said it about this very promotion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import evidence
+import pytest
+from evidence import (
+    ANN,
+    BOB,
+    DAY,
+    EVE,
+    HOUR,
+    LAB,
+    NOW,
+    SECOND,
+    approval,
+    case,
+    digest,
+    measured,
+    piloted,
+    policy,
+    signer,
+)
+
+from mlflow_rank.policy import decide
+from mlflow_rank.policy.approvals import count_approvals
+
+ASKED = policy(approvals={"count": 2})
+CASE = case()
+
+
+def counted(*approvals, about=CASE, asked=ASKED, now=NOW):
+    return count_approvals(asked, replace(about, approvals=tuple(approvals)), now)
+
+
+def set_aside(*approvals, **how) -> list[str]:
+    found = counted(*approvals, **how)
+    assert found.by == ()
+    assert not found.enough
+    return [why for _, why in found.set_aside]
+
+
+def test_two_people_are_two():
+    found = counted(approval(ASKED, CASE, ANN), approval(ASKED, CASE, BOB, comment="fine"))
+
+    assert (found.by, found.enough, found.set_aside) == (("ann", "bob"), True, ())
+
+
+def test_two_signatures_on_one_approval_are_two_people():
+    assert counted(approval(ASKED, CASE, ANN, BOB)).by == ("ann", "bob")
+
+
+def test_one_approval_signed_in_two_files_is_of_both_people():
+    assert counted(approval(ASKED, CASE, ANN), approval(ASKED, CASE, BOB)).by == ("ann", "bob")
+
+
+@pytest.mark.parametrize(
+    "another",
+    [
+        approval(ASKED, CASE, ANN, comment="again"),
+        approval(ASKED, CASE, signer("ann", "reviewer", key="ed25519:anns-second-key"), comment="again"),
+        approval(ASKED, CASE, signer("bob", "reviewer", key=ANN.key_id), comment="with her key"),
+    ],
+    ids=["the same again", "one person with two keys", "two names for one key"],
+)
+def test_one_person_or_one_key_is_one(another):
+    found = counted(approval(ASKED, CASE, ANN), another)
+
+    assert found.by == ("ann",)
+    assert not found.enough
+
+
+def test_whoever_asks_does_not_approve():
+    mine = case(requester="ann")
+
+    assert set_aside(approval(ASKED, mine, ANN), about=mine) == ["ann asked for the promotion or signed the evidence"]
+    shouted = case(requester="Ann")
+    assert set_aside(approval(ASKED, shouted, ANN), about=shouted) == [
+        "ann asked for the promotion or signed the evidence"
+    ]
+
+
+@pytest.mark.parametrize("by", [signer("ann", "measurer"), signer("dan", "measurer", key=ANN.key_id)])
+def test_whoever_signed_the_evidence_does_not_approve(by):
+    mine = case(measured(), piloted(signers=(LAB, by)))
+
+    assert set_aside(approval(ASKED, mine, ANN), about=mine) == ["ann asked for the promotion or signed the evidence"]
+
+
+def test_services_do_not_approve():
+    bot = signer("svc:bot", "reviewer", person=False)
+
+    assert set_aside(approval(ASKED, CASE, bot)) == ["svc:bot is a service; approvals are people's"]
+
+
+def test_people_without_the_role_do_not_approve():
+    assert "signed by olga: owner; one of reviewer is needed" in set_aside(approval(ASKED, CASE, evidence.OWNER))
+    assert counted(approval(policy(approvals={"count": 1, "signed_by": ["owner"]}), CASE, evidence.OWNER)).by == ()
+    owners = policy(approvals={"count": 1, "signed_by": ["owner"]})
+    assert counted(approval(owners, CASE, evidence.OWNER), asked=owners).enough
+
+
+@pytest.mark.parametrize("mode", ["audit", "warn", "enforce"])
+def test_unsigned_approvals_count_in_no_mode(mode):
+    asked = policy(approvals={"count": 1}, mode=mode)
+
+    assert set_aside(approval(asked, CASE), asked=asked) == ["it carries no signature"]
+
+
+OTHER_FILES = digest("another version")
+REPLAYED = [
+    ("it is about other bytes", approval(ASKED, CASE, ANN, subjects=(OTHER_FILES,))),
+    ("it is for another to alias:champion", approval(ASKED, CASE, ANN, model="another")),
+    ("it is for encoder to stage:Production", approval(ASKED, CASE, ANN, target="stage:Production")),
+    ("it was given under another policy or revision", approval(policy(metadata={"revision": 2}), CASE, ANN)),
+    ("it was given under another policy or revision", approval(ASKED, CASE, ANN, policies=[])),
+    ("it was given on other evidence", approval(ASKED, case(measured()), ANN)),
+    ("it was given on other evidence", approval(ASKED, CASE, ANN, evidence=OTHER_FILES)),
+    ("it is no approval", measured()),
+    ("it is no approval", evidence.waiver(ASKED, "pilot", ANN)),
+    ("it is no JSON that we accept", evidence.unreadable()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("why", "replayed"), REPLAYED)
+def test_an_approval_of_something_else_is_set_aside_with_the_reason(why, replayed):
+    assert set_aside(replayed) == [why]
+
+
+def test_an_approval_may_name_several_policies():
+    assert counted(approval(ASKED, CASE, ANN, policies=[OTHER_FILES, ASKED.digest])).by == ("ann",)
+
+
+@pytest.mark.parametrize(
+    ("made", "expires", "counts"),
+    [
+        (NOW - HOUR, NOW + SECOND, True),
+        (NOW - HOUR, NOW, False),
+        (NOW - HOUR, NOW - SECOND, False),
+        (NOW - 14 * DAY, NOW + DAY, True),
+        (NOW - 14 * DAY - SECOND, NOW + DAY, False),  # the policy's 14 days, whatever it says itself
+        (NOW + 300 * SECOND, NOW + DAY, True),
+        (NOW + 301 * SECOND, NOW + DAY, False),
+    ],
+)
+def test_an_approval_expires_to_the_second(made, expires, counts):
+    found = counted(approval(ASKED, CASE, ANN, made_at=made, expires_at=expires))
+
+    assert found.by == (("ann",) if counts else ())
+    if not counts:
+        [(_, why)] = found.set_aside
+        assert "expired" in why or "yet to come" in why
+
+
+def test_a_rejection_is_a_veto():
+    found = counted(*(approval(ASKED, CASE, each) for each in (ANN, BOB)), approval(ASKED, CASE, EVE, verdict="reject"))
+
+    assert (found.by, found.rejected_by, found.enough) == (("ann", "bob"), ("eve",), False)
+    assert not counted(approval(policy(), CASE, EVE, verdict="reject"), asked=policy()).enough  # none was needed
+
+
+def test_who_approves_and_rejects_has_rejected():
+    both = counted(approval(ASKED, CASE, ANN), approval(ASKED, CASE, ANN, verdict="reject"))
+
+    assert (both.by, both.rejected_by) == ((), ("ann",))
+
+
+@pytest.mark.parametrize(
+    "rejection",
+    [
+        approval(ASKED, CASE, EVE, verdict="reject", expires_at=NOW),
+        approval(ASKED, CASE, evidence.OWNER, verdict="reject"),
+        approval(ASKED, CASE, signer("svc:bot", "reviewer", person=False), verdict="reject"),
+        approval(ASKED, CASE, EVE, verdict="reject", model="another"),
+    ],
+)
+def test_a_rejection_counts_under_the_terms_of_an_approval(rejection):
+    assert counted(approval(ASKED, CASE, ANN), approval(ASKED, CASE, BOB, comment="ok"), rejection).enough
+
+
+def test_missing_approvals_leave_it_undecided_and_a_rejection_does_not():
+    without = decide([ASKED], CASE, NOW)
+    given = approval(ASKED, CASE, ANN), approval(ASKED, CASE, BOB, comment="ok")
+
+    assert (without.verdict, without.undecided, without.sentence) == ("deny", True, "denied: 0 of 2 approvals")
+    assert decide([ASKED], replace(CASE, approvals=given), NOW).verdict == "approve"
+    vetoed = replace(CASE, approvals=(*given, approval(ASKED, CASE, EVE, verdict="reject")))
+    denied = decide([ASKED], vetoed, NOW)
+    assert (denied.verdict, denied.undecided, denied.sentence) == ("deny", False, "denied: rejected by eve")
+
+
+def test_one_more_statement_asks_for_approval_again():
+    given = approval(ASKED, CASE, ANN, BOB)
+    more = case(*evidence.evidence(), measured(made_at=NOW - 2 * DAY))
+
+    assert set_aside(given, about=more) == ["it was given on other evidence"]
+
+
+def test_statements_about_other_models_do_not():
+    given = approval(ASKED, CASE, ANN, BOB)
+    more = case(*evidence.evidence(), measured(subjects=(OTHER_FILES,)))
+
+    assert counted(given, about=more).enough
