@@ -81,8 +81,8 @@ def coverage_command(policy: tuple[Path, ...], target: str | None, tracking_uri:
     if not policy:
         raise UsageError("there is no policy to look at", expected="--policy FILE")
     policies = promotion_policies(read_policies(policy))
-    models = [name for name, _ in registered_models(connected_client(tracking_uri))]
     targets = [asked_target(target)] if target else protected_targets(policies)
+    models = [name for name, _ in registered_models(connected_client(tracking_uri))]
     found = sorted(coverage(policies, models, targets), key=lambda each: (bool(each.policies), each.model, each.target))
     if as_json:
         rows = [{"model": each.model, "target": each.target, "policies": list(each.policies)} for each in found]

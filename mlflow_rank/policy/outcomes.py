@@ -47,7 +47,7 @@ class Cause(StrEnum):
 
 REMEDIES: Mapping[Cause, str] = MappingProxyType(
     {
-        Cause.MISSING_EVIDENCE: "make it with mlflow-rank assess --key KEY, and give it with --evidence",
+        Cause.MISSING_EVIDENCE: "give it with --evidence; ranks and pilots come from mlflow-rank assess --key KEY",
         Cause.UNREADABLE: "make the evidence again; this file is damaged or was written by something else",
         Cause.WRONG_SUBJECT: "assess the very files that are to be promoted",
         Cause.UNSIGNED: "sign it: assess again with --key KEY",

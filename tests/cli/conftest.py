@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from filed import Desk
 
 from mlflow_rank.cli import main
 
@@ -60,3 +62,22 @@ def pilot(labelled_verb: Callable[[str], Verb]) -> Verb:
 def assess(labelled_verb: Callable[[str], Verb]) -> Verb:
     """Call `mlflow-rank assess`."""
     return labelled_verb("assess")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Work at a desk with everything on it that a decision needs."""
+    for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return Desk.laid(tmp_path)
+
+
+@pytest.fixture
+def rank(desk: Desk) -> Verb:
+    """Call `mlflow-rank` in this process, at the desk."""
+
+    def call(*words: str | Path, **more: object) -> Result:
+        return CliRunner().invoke(main, [str(word) for word in words], **more)  # type: ignore[arg-type]
+
+    return call

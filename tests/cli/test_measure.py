@@ -10,8 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import Result
+from filed import SUFFIX, Desk, opened, trust
 
+from mlflow_rank.encoders.export import export_encoder
+from mlflow_rank.encoders.load import load_encoder
+from mlflow_rank.evidence.file_manifest import file_manifest
+from mlflow_rank.evidence.presented import present
 from mlflow_rank.spectra import METRICS, PRESETS
+from mlflow_rank.workflow import DEFAULT_OUTPUT
 
 Measure = Callable[..., Result]
 FATAL_SAMPLES = 3999  # as tests/modules/listeners.py has it
@@ -72,11 +78,63 @@ def test_output_holds_document_table_figures_and_what_was_skipped(measure: Measu
     assert result.exit_code == 0, result.output
     assert {path.name for path in Path("results").iterdir()} == {
         "measurement.json", "control.json", "layers.parquet", "skipped.jsonl", "rank_by_layer.svg", "rank_by_layer.png",
+        "evidence",
     }  # fmt: skip
     measured, control = (strict(Path("results", name).read_text()) for name in ("measurement.json", "control.json"))
     assert control["model"]["spec"] == "random:module:listeners:plain"
     assert control["model"]["digest"] != measured["model"]["digest"]
     assert control["audio"]["corpus_digest"] == measured["audio"]["corpus_digest"]
+
+# the evidence it leaves
+
+
+def test_without_a_key_evidence_is_left_unsigned_with_the_results(measure: Measure, recordings: Path) -> None:
+    result = measure("--audio", recordings, "--output", "results", "--utterances", "4", "--intervals", "false")
+
+    (path,) = Path("results/evidence").iterdir()
+    envelope, statement = opened(path)
+    assert "evidence, unsigned (no --key): results/evidence" in result.stderr
+    assert path.name == f"measurement{SUFFIX}"
+    assert envelope["signatures"] == []
+    assert statement["predicate"]["document"]["audio"]["corpus_digest"] == (
+        strict(Path("results/measurement.json").read_text())["audio"]["corpus_digest"]
+    )
+
+
+def test_with_a_key_it_is_signed_and_left_even_where_nothing_else_is(
+    measure: Measure, recordings: Path, tmp_path: Path
+) -> None:
+    desk = Desk.laid(tmp_path)
+
+    result = measure("--audio", recordings, "--utterances", "4", "--intervals", "false", "--key", desk.place / "lab.key")
+
+    assert result.exit_code == 0, result.output
+    (path,) = (DEFAULT_OUTPUT / "evidence").iterdir()
+    seen = present(path.read_bytes(), trust=trust())
+    assert ([signer.name for signer in seen.signers], seen.problems) == (["lab"], ())
+
+
+def test_an_encoder_without_files_of_its_own_is_bound_to_its_export(measure: Measure, recordings: Path) -> None:
+    measure("--audio", recordings, "--output", "results", "--utterances", "4", "--intervals", "false", "--control")
+    export_encoder(load_encoder("module:listeners:plain", layers="blocks.*"), Path("exported"))
+
+    _, statement = opened(Path("results/evidence") / f"measurement{SUFFIX}")
+
+    digest = file_manifest(Path("exported")).digest
+    control = strict(Path("results/control.json").read_text())["model"]
+    assert statement["subject"] == [
+        {"name": "module:listeners:plain", "digest": {"sha256": digest.removeprefix("sha256:")}}
+    ]
+    assert statement["predicate"]["document"]["model"]["files_digest"] == digest
+    assert control["files_digest"] is None
+
+
+def test_features_without_weights_leave_no_evidence(measure: Measure, recordings: Path) -> None:
+    result = measure("--audio", recordings, "--output", "results", "--utterances", "4", model="log-mel")
+
+    assert result.exit_code == 0, result.output
+    assert not Path("results/evidence").exists()
+    assert "evidence" not in result.stderr
 
 
 # the document

@@ -91,6 +91,7 @@ def test_its_kind_is_that_of_its_predicate(kind, named):
         "ticket": "T",
         "monitor": "m",
         "alarms": [],
+        "timeVerified": (NOW - DAY).isoformat(),
     }
     if named == "pilot":
         said["document"] = evidence.pilot()

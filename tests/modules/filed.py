@@ -112,7 +112,9 @@ class Desk:
         """Evidence of a pilot, likewise; compared with the champion of these files, or with nobody."""
         document = evidence.pilot(champion="models:/encoder@champion") if document is None else document
         compared = None if against is None else {"spec": "models:/encoder@champion", "files_digest": against}
-        statement = pilot_statement(self._about(document, how) | {"against": compared}, now=how.get("now") or hour_ago())
+        statement = pilot_statement(
+            self._about(document, how) | {"against": compared}, now=how.get("now") or hour_ago()
+        )
         return self.write(f"evidence/{name}{SUFFIX}", _signed(statement, how))
 
     def alarms(self, *states: str, name: str = "alarms", **how: Any) -> Path:

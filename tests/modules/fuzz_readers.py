@@ -1,6 +1,7 @@
 """Coverage-guided fuzzing of everything that reads what strangers wrote: `python fuzz_readers.py TARGET [CORPUS] …`.
 
-Only our own errors may come out. Options after the target are libFuzzer's: -max_total_time=600, -runs=100000, ….
+Only our own errors may come out. TARGET is one of those below, or all. Options after it are libFuzzer's:
+-max_total_time=600, -runs=100000, ….
 """
 
 from __future__ import annotations
@@ -36,17 +37,20 @@ TARGETS = {
     "evidence": lambda data: present(data, trust=NOBODY),  # never raises: what is wrong becomes a problem
 }
 MAY_RAISE = (EvidenceError, DocumentError)
+ALL = tuple(TARGETS)
+
+
+def once(target: str, data: bytes) -> None:
+    with suppress(*(() if target == "evidence" else MAY_RAISE)):
+        TARGETS[target](data)
 
 
 def main() -> None:
     target = sys.argv.pop(1)
-    allowed = () if target == "evidence" else MAY_RAISE
-
-    def once(data: bytes) -> None:
-        with suppress(*allowed):
-            TARGETS[target](data)
-
-    atheris.Setup(sys.argv, once)
+    if target == "all":  # the first byte says which
+        atheris.Setup(sys.argv, lambda data: once(ALL[data[0] % len(ALL)], data[1:]) if data else None)
+    else:
+        atheris.Setup(sys.argv, lambda data: once(target, data))
     atheris.Fuzz()
 
 

@@ -153,6 +153,35 @@ def test_a_bound_that_is_just_met_passes(kind, at, beyond):
     assert found(rule(kind, **beyond), case_of(good())).result == "fail"
 
 
+OF_ERRORS = {"task": "speaker", "metric": "eer_probe", "bound": "ci_upper"}  # 0.14 ± 0.05; 0.68 below random weights
+
+
+@pytest.mark.parametrize(
+    ("kind", "passing", "failing"),
+    [
+        ("pilot_not_worse", {"margin": 0.06}, {"margin": 0.03}),  # 0.012 below the champion, ± 0.046
+        ("pilot_above_control", {"by": 0.62}, {"by": 0.66}),
+        ("pilot_above_log_mel", {"by": 0.29}, {"by": 0.35}),
+        ("domain_drop_at_most", {"value": 0.0}, {"value": 0.0}),
+    ],
+)
+def test_of_an_error_rate_less_is_better_and_the_upper_end_is_the_bad_one(kind, passing, failing):
+    def finding(changed, **more):
+        return found(rule(kind, **OF_ERRORS | changed), case_of(good() | more))
+
+    if kind == "domain_drop_at_most":
+        # what is in the row is in domain less out of domain: an error rate that rises reads below zero
+        for at, result in ((0.11, "pass"), (0.09, "fail")):
+            drop = {"score": -0.05, "low": -0.1, "high": 0.02}
+            pilots = with_pilot(where={"domain": "drop", "metric": "eer_probe"}, to=drop)["pilot"]()
+            seen = finding({"value": at}, pilot=pilots)
+            assert (seen.result, seen.observed.value) == (result, 0.1)
+        return
+    better, worse = finding(passing), finding(failing)
+    assert (better.result, worse.result) == ("pass", "fail")
+    assert better.observed.low == better.observed.value < better.observed.estimate < better.observed.high
+
+
 # when it has no answer: what is wrong with the evidence itself
 
 SPOILED: Mapping[Cause, dict[str, Any]] = MappingProxyType(

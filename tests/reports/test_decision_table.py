@@ -136,7 +136,7 @@ def test_an_estimate_that_fails_as_well_is_not_excused_by_its_interval(decisions
 def test_rules_that_are_unknown_for_one_cause_share_one_remedy(decisions: Any) -> None:
     lines = printed(decisions.undecided(), width=120)
     text = " ".join(lines)
-    assert text.count("next  make it with mlflow-rank assess") == 1
+    assert text.count("next  give it with --evidence;") == 1
     assert text.count("why   no measurement was presented for this model") == 2  # of rules that decide, and of warnings
     at = lines.index("unknown  audio-enough")
     assert lines[at + 1] == "unknown  rank-not-collapsed"
@@ -239,7 +239,7 @@ def test_unsigned_unreadable_and_foreign_evidence_stands_out(decisions: Any) -> 
 
 def test_next_says_whose_remedy_it_is(decisions: Any) -> None:
     text = said(decisions.undecided(), width=120)
-    assert "Next: for alarms-closed, audio-enough, rank-not-collapsed: make it with mlflow-rank assess" in text
+    assert "Next: for alarms-closed, audio-enough, rank-not-collapsed: give it with --evidence; ranks" in text
     denied = said(decisions.denied(), width=120)
     assert "Next: do what stands above beside keyword-floor, rank-not-collapsed, or have speech-team review" in denied
     assert "Then have it approved by 1 person (reviewer)." in denied
