@@ -40,7 +40,7 @@ class ApprovalCount:
 def count_approvals(policy: PromotionPolicy, case: Case, now: datetime) -> ApprovalCount:
     """Count people, not signatures: each another person with another key, none of them asking or having signed.
 
-    A rejection counts under the same terms and is no less than a veto, until it expires.
+    A rejection is a veto until it expires, whatever the policy and evidence: nobody gets rid of it by adding some.
     """
     evidence_signers = {(one.name, one.key_id) for each in case.evidence for one in each.signers}
     names, keys = {name for name, _ in evidence_signers}, {key for _, key in evidence_signers}
@@ -79,9 +79,9 @@ def _why_not(each: Presented, policy: PromotionPolicy, case: Case, now: datetime
         return "it is about other bytes"
     if (content.model, content.target) != (request.model, request.target):
         return f"it is for {content.model} to {content.target}"
-    if policy.digest not in content.policies:
+    if content.verdict == "approve" and policy.digest not in content.policies:
         return "it was given under another policy or revision"
-    if content.evidence != case.evidence_digest:
+    if content.verdict == "approve" and content.evidence != case.evidence_digest:
         return "it was given on other evidence"
     refusal = signature_refusal(each, roles=policy.approvals.signed_by, unsigned_counts=False)
     if refusal is not None:

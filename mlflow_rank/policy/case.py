@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.canonical import digest_of
 from mlflow_rank.evidence.presented import Presented, each_once
+from mlflow_rank.policy.targets import canonical_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +23,25 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A promotion: of which registered model and version, to which target (`canonical_target`), asked for by whom."""
+    """A promotion: of which registered model and version, to which target (`canonical_target`), asked for by whom.
+
+    Raises:
+        UsageError: the target is written otherwise, so that policies would not know it, or the name cannot be written.
+    """
 
     model: str
     version: str | None
     target: str
     candidate: Candidate
     requester: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            canonical, _ = canonical_target(self.target), f"{self.model}{self.requester}".encode()
+        except ValueError as error:
+            raise UsageError("this promotion cannot be asked for", got=str(error)) from error
+        if canonical != self.target:
+            raise UsageError("a target has one spelling", got=self.target, expected=canonical)
 
 
 @dataclass(frozen=True, slots=True)

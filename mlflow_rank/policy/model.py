@@ -6,8 +6,6 @@ of ranks and alarms only: it warns, and has no way to approve.
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -232,24 +230,6 @@ class WatchPolicy(_Policy):
         return self
 
 
-def canonical_target(text: str) -> str:
-    """Return a promotion target in its only form, so that `alias:Champion` cannot pass by `alias:champion`.
-
-    Raises:
-        ValueError: there is no such target, or it only looks like one.
-
-    >>> canonical_target("alias:Champion"), canonical_target("stage:production")
-    ('alias:champion', 'stage:Production')
-    """
-    sort, _, name = unicodedata.normalize("NFKC", text).strip().casefold().partition(":")
-    if not name.isascii():
-        raise ValueError(f"{text!r} holds letters that look like others; write it in plain ASCII")
-    target = f"stage:{name.capitalize()}" if sort == "stage" else f"{sort}:{name}"
-    if not re.fullmatch(r"alias:[a-z0-9][a-z0-9_-]{0,254}|stage:(Staging|Production|Archived|None)", target):
-        raise ValueError(f"{text!r} is no target; write alias:NAME or stage:Staging, Production or Archived")
-    return target
-
-
 def _common_misfits(rules: Sequence[Any], match: Match) -> Iterator[Misfit]:
     seen: set[str] = set()
     for position, rule in enumerate(rules):
@@ -304,5 +284,4 @@ __all__ = [
     "Target",
     "Waivers",
     "WatchPolicy",
-    "canonical_target",
 ]

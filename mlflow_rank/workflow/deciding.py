@@ -28,7 +28,7 @@ from mlflow_rank.policy import (
     WatchPolicy,
     watch,
 )
-from mlflow_rank.policy.model import canonical_target
+from mlflow_rank.policy.targets import canonical_target
 from mlflow_rank.registry.connection import connected_client
 from mlflow_rank.registry.evidence_files import SUFFIX, evidence_of_version, holder_of, version_of
 from mlflow_rank.registry.resolve import ResolvedModel, resolve_model

@@ -161,6 +161,14 @@ def test_a_rejection_is_a_veto():
     assert not counted(approval(policy(), CASE, EVE, verdict="reject"), asked=policy()).enough  # none was needed
 
 
+def test_nobody_gets_rid_of_a_rejection_by_more_evidence_or_another_policy():
+    given = approval(
+        ASKED, CASE, EVE, verdict="reject", evidence=evidence.digest("less"), policies=[evidence.digest("p")]
+    )
+
+    assert counted(given).rejected_by == ("eve",)
+
+
 def test_who_approves_and_rejects_has_rejected():
     both = counted(approval(ASKED, CASE, ANN), approval(ASKED, CASE, ANN, verdict="reject"))
 

@@ -13,17 +13,18 @@ import pytest
 from evidence import DAY, NOW, PILOT_RULE, alarms, approval, case, first, measured, piloted, policy, rule
 from hypothesis import strategies as st
 
+from mlflow_rank.errors import UsageError
 from mlflow_rank.policy import Approve, Case, Deny, decide
 from mlflow_rank.policy.decision import MOST_REASONS, moment
 
 FLOOR = rule("rank_at_least", "floor")
-LOOSE = hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck), max_examples=40)
+LOOSE = hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck), max_examples=25)
 
 
 # laws
 
 
-@hypothesis.settings(LOOSE, max_examples=100)
+@hypothesis.settings(LOOSE, max_examples=60)
 @hypothesis.given(st.data())
 def test_whatever_is_presented_there_is_a_decision_that_can_be_written_down(data):
     asked = data.draw(st.lists(cases.policies(), max_size=3))
@@ -316,3 +317,14 @@ def test_evidence_of_another_model_is_listed_and_is_not_what_approvals_are_bound
 
     assert case(*evidence.evidence(), other).evidence_digest == case().evidence_digest
     assert len(decide([policy()], case(*evidence.evidence(), other), NOW).document()["evidence"]) == 4
+
+
+@pytest.mark.parametrize("how", [{"target": "alias:Champion"}, {"target": "stage:production"}, {"target": "champion"}])
+def test_a_target_that_policies_would_not_know_cannot_be_asked_for(how):
+    with pytest.raises(UsageError):
+        replace(case().request, **how)
+
+
+def test_a_name_that_cannot_be_written_cannot_be_asked_for():
+    with pytest.raises(UsageError, match="cannot be asked for"):
+        replace(case().request, model="encoder\ud800")

@@ -11,7 +11,7 @@ from evidence import PILOT_RULE, policy_document, policy_text, rule
 from mlflow_rank.evidence.strict_yaml import DocumentError
 from mlflow_rank.policy import PromotionPolicy, WatchPolicy, load_policy
 from mlflow_rank.policy.load import policy_schema
-from mlflow_rank.policy.model import canonical_target
+from mlflow_rank.policy.targets import canonical_target
 
 TEXT = """\
 apiVersion: mlflow-rank/v1
