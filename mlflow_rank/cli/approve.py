@@ -102,7 +102,8 @@ def _write(file: Path, envelope: bytes) -> None:
     from mlflow_rank.errors import UsageError
 
     try:
-        file.write_bytes(envelope)
+        with file.open("xb") as new:  # nobody's word is written over
+            new.write(envelope)
     except OSError as error:
-        raise UsageError("this cannot be written", got=f"{file}: {error.strerror}") from error
+        raise UsageError("this cannot be written", got=f"{file}: {error.strerror}", expected="a new file") from error
     say(f"written to {file}")

@@ -30,6 +30,7 @@ def show(files: tuple[Path, ...], trust: Path | None, as_json: bool) -> None:
     Nothing is refused here: what does not hold is said. `evidence verify` refuses.
     """
     from mlflow_rank.reports.evidence_words import evidence_words
+    from mlflow_rank.reports.untrusted_text import in_lines
     from mlflow_rank.workflow.deciding import evidence_paths, present_file
     from mlflow_rank.workflow.policies import read_trust_file
 
@@ -47,7 +48,7 @@ def show(files: tuple[Path, ...], trust: Path | None, as_json: bool) -> None:
             }
             click.echo(json.dumps(shown, sort_keys=True))
         else:
-            click.echo("\n".join([f"{path}:", *evidence_words(each)]))
+            click.echo(in_lines("\n".join([f"{path}:", *evidence_words(each)])))
 
 
 @evidence_group.command("verify", short_help="Whether evidence holds: signatures, keys, files, decisions.")
@@ -67,6 +68,7 @@ def verify(files: tuple[Path, ...], **options: Any) -> None:
       mlflow-rank evidence verify evidence/ --trust trust.yaml --model my_checkpoint
       mlflow-rank evidence verify decision.dsse.json evidence/ --policy policies/ --trust trust.yaml
     """
+    from mlflow_rank.reports.untrusted_text import plain
     from mlflow_rank.workflow.policies import promotion_policies, read_policies, read_trust_file
     from mlflow_rank.workflow.verifying import verify_files
 
@@ -75,7 +77,7 @@ def verify(files: tuple[Path, ...], **options: Any) -> None:
         files, read_trust_file(options["trust"]), model=options["model"], policies=policies, role=options["role"]
     )
     for check in checks:
-        click.echo(f"{check.state:<8}  {check.name}: {check.said}")
+        click.echo(f"{check.state:<8}  {plain(check.name)}: {plain(check.said)}")
     failed, unknown = (sum(check.state == state for check in checks) for state in ("FAILS", "unknown"))
     say(f"{len(checks) - failed - unknown} of {len(checks)} hold")
     sys.exit(1 if failed else 3 if unknown else 0)

@@ -15,6 +15,7 @@ from mlflow_rank.cli.decide import decide_command
 from mlflow_rank.cli.evidence import evidence_group
 from mlflow_rank.cli.keys import keys_group
 from mlflow_rank.cli.measure import measure_command
+from mlflow_rank.cli.options import say
 from mlflow_rank.cli.pilot import pilot_command
 from mlflow_rank.cli.policy import policy_group
 from mlflow_rank.errors import MlflowRankError
@@ -45,7 +46,7 @@ class Verbs(click.Group):
 
 
 def _end(message: str, exit_code: int) -> NoReturn:
-    click.echo(message, err=True)
+    say(message)
     sys.exit(exit_code)
 
 

@@ -277,7 +277,9 @@ def check_register(options: Mapping[str, Any]) -> None:
 
 def say(text: str) -> None:
     """Print a line for people, on stderr."""
-    click.echo(text, err=True)
+    from mlflow_rank.reports.untrusted_text import in_lines
+
+    click.echo(in_lines(text), err=True)
 
 
 def _workers(text: str) -> int | None:

@@ -11,6 +11,7 @@ import click
 
 from mlflow_rank.cli.options import OPTIONAL_PATH, OPTIONAL_TEXT, check_file, paths, say
 from mlflow_rank.cli.signing import TRUST
+from mlflow_rank.reports.untrusted_text import in_lines, plain
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 
@@ -34,7 +35,7 @@ def check(files: tuple[Path, ...]) -> None:
         policy = each.policy
         sort = f"{policy.mode} promotion" if isinstance(policy, PromotionPolicy) else "watch"
         named = f"{policy.metadata.name} r{policy.metadata.revision}"
-        click.echo(f"{each.path}: ok, {named}, {sort} policy of {len(policy.rules)} rules, {policy.digest}")
+        click.echo(f"{plain(each.path)}: ok, {named}, {sort} policy of {len(policy.rules)} rules, {policy.digest}")
 
 
 @policy_group.command("schema", short_help="The JSON Schema by which editors complete policies.")
@@ -56,7 +57,7 @@ def explain_command(files: tuple[Path, ...]) -> None:
     from mlflow_rank.policy.explain import explain
     from mlflow_rank.workflow.policies import read_policies
 
-    click.echo("\n".join(explain(each.policy) for each in read_policies(files)), nl=False)
+    click.echo(in_lines("\n".join(explain(each.policy) for each in read_policies(files))), nl=False)
 
 
 @policy_group.command("coverage", short_help="Registered models that no policy covers.")
@@ -89,7 +90,7 @@ def coverage_command(policy: tuple[Path, ...], target: str | None, tracking_uri:
         click.echo(json.dumps(rows, indent=1))
     else:
         for each in found:
-            click.echo(f"{each.model}  {each.target}  {', '.join(each.policies) or 'NOT COVERED'}")
+            click.echo(f"{plain(each.model)}  {each.target}  {', '.join(each.policies) or 'NOT COVERED'}")
         say(f"{sum(not each.policies for each in found)} of {len(found)} are not covered")
     sys.exit(1 if any(not each.policies for each in found) else 0)
 
@@ -138,7 +139,8 @@ def replay_command(policy: tuple[Path, ...], **options: Any) -> None:
     else:
         for row in rows:
             mark = "FLIPS" if row["flips"] else "stays"
-            click.echo(f"{mark}  {row['id']}  {row['model']}  {row['was']} -> {row['would_be']}: {row['because']}")
+            said = f"{row['id']}  {row['model']}  {row['was']} -> {row['would_be']}: {row['because']}"
+            click.echo(f"{mark}  {in_lines(said)}")
             if row["missing"]:
                 click.echo(f"       {len(row['missing'])} of its statements are not at hand")
         if json_to is not None:

@@ -70,7 +70,7 @@ def passphrase(file: Path | None, key: Path, *, twice: bool = False) -> bytes | 
         except OSError as error:
             raise UsageError("the passphrase cannot be read", got=f"{file}: {error.strerror}") from error
     if PASSPHRASE in os.environ:
-        return os.environ[PASSPHRASE].encode()
+        return os.fsencode(os.environ[PASSPHRASE])  # the bytes that were set, whether they are UTF-8 or not
     if not sys.stdin.isatty():
         return None
     said = click.prompt(f"Passphrase of {key}", hide_input=True, confirmation_prompt=twice, err=True)

@@ -70,7 +70,7 @@ def present_verdict(
     for name, text in written.items():
         place: Path | None = options[f"{name}_to"]
         if place is not None and str(place) != "-":
-            place.write_text(text(), encoding="utf-8")
+            _write(place, text())
             say(f"written to {place}")
     if alone:
         click.echo(written[alone[0]](), nl=False)
@@ -96,6 +96,15 @@ def exit_code(decision: Decision | None, watched: Sequence[Watched]) -> int:
     return UNDECIDED if all(each.undecided or each.outcome == "clear" for each in watched) else REFUSED
 
 
+def _write(place: Path, text: str) -> None:
+    from mlflow_rank.errors import UsageError
+
+    try:
+        place.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError("the decision cannot be written there", got=f"{place}: {error.strerror}") from error
+
+
 def _documents(decision: Decision | None, watched: Sequence[Watched], files: Sequence[PolicyFile]) -> dict[str, Any]:
     """Return how each form is written: one document, of the decision where there is one, else of the worst news."""
     import json
@@ -108,7 +117,7 @@ def _documents(decision: Decision | None, watched: Sequence[Watched], files: Seq
     lines = {(file.policy.digest, rule): line for file in files for rule, line in file.lines.items()}
     said = decision if decision is not None else max(watched, key=lambda each: _EXIT_BADNESS[exit_code(None, [each])])
     return {
-        "json": lambda: json.dumps(said.document(), indent=1, ensure_ascii=False) + "\n",
+        "json": lambda: json.dumps(said.document(), indent=1) + "\n",
         "markdown": lambda: decision_markdown(said),
         "sarif": lambda: json.dumps(decision_sarif(said, policy_files=paths, lines=lines), indent=1) + "\n",
         "junit": lambda: decision_junit(said),

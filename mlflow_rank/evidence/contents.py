@@ -6,6 +6,7 @@ Reading is strict about what decides and silent about the rest, so that a newer 
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from mlflow_rank.evidence.instant import Instant
 from mlflow_rank.evidence.statement import ALARMS, APPROVAL, MEASUREMENT, PILOT, SLSA_SUMMARY, WAIVER, Statement
 
 LARGEST = 1e15  # of the numbers that we write, with room; differences of two such are still exact as JSON
+
+ROUNDING = 1e-9  # of numbers that were worked out in different orders
 
 
 def _moment(value: object) -> datetime:
@@ -65,7 +68,8 @@ class _Model(_Read):
     """Of the weights, as tensors; the statement's subject is of the files."""
     dtype: str
     spec: str = "unnamed"
-    layers_asked: str = "all"
+    layers_asked: str
+    """What was to be heard: all, last, numbers, or patterns of a plain module's parts."""
 
     @property
     def has_every_layer(self) -> bool:
@@ -170,6 +174,31 @@ class PilotRow(_Read):
     delta_logmel_paired: bool | None = None
     status: Literal["ok", "unknown"]
     cause: str | None
+
+    @cached_property
+    def makes_sense(self) -> bool:
+        """Whether a pilot can give these numbers: shares from 0 to 1, estimates in their intervals, counts above 0."""
+        most = math.inf if self.metric == "per" else 1.0  # insertions are errors too
+        least = -most if self.domain == "drop" else 0.0
+        return (
+            (self.score is None or least <= self.score <= most)
+            and (self.worst_group is None or self.worst_group <= most)
+            and (self.chance is None or self.chance > 0.0)
+            and (self.n is None or self.n > 0)
+            and (self.groups is None or self.groups > 0)
+            and _is_estimate(self.low, self.score, self.high, most)
+            and _is_estimate(self.delta_low, self.delta, self.delta_high, most)
+            and _is_estimate(self.delta_random_low, self.delta_random, self.delta_random_high, most)
+            and _is_estimate(self.delta_logmel_low, self.delta_logmel, self.delta_logmel_high, most)
+        )
+
+
+def _is_estimate(low: float | None, value: float | None, high: float | None, most: float) -> bool:
+    return value is None or (
+        -most <= value <= most
+        and (low is None or low <= value + ROUNDING)
+        and (high is None or value <= high + ROUNDING)
+    )
 
 
 class _Domain(_Read):

@@ -88,7 +88,10 @@ def present(
 
 
 def each_once(statements: Iterable[Presented]) -> tuple[Presented, ...]:
-    """Return the statements in order of digest; one that was presented twice, with the signatures of both."""
+    """Return the statements in order of digest; one that was presented twice, with the signatures of both.
+
+    Bytes that are no envelope, but have the digest of a statement, are its payload laid bare: they take nothing away.
+    """
     found: dict[str, Presented] = {}
     for each in statements:
         found[each.digest] = _joined(found[each.digest], each) if each.digest in found else each
@@ -96,8 +99,10 @@ def each_once(statements: Iterable[Presented]) -> tuple[Presented, ...]:
 
 
 def _joined(one: Presented, other: Presented) -> Presented:
-    if one == other:
+    if one == other or other.kind == UNREADABLE:
         return one
+    if one.kind == UNREADABLE:
+        return other
     signers = sorted({*one.signers, *other.signers}, key=lambda signer: (signer.name, signer.key_id))
     problems = sorted({*one.problems, *other.problems})
     if not (one.unsigned and other.unsigned):  # one of them carries a signature, so together they do

@@ -19,6 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 from mlflow_rank.errors import UsageError
 
 MOST_CHARACTERS = 1_000_000  # a policy of 50 rules has about 20,000
+MOST_VALUES = 100_000  # in one document; a policy of 500 rules has about 6,000
+MOST_PROBLEMS = 100  # that are said at once; nobody reads more
 DEEPEST = 32  # nested lists and mappings; our documents need six
 _EXACT = 2**53 - 1  # the largest whole number that every JSON reader keeps exactly (RFC 8785, appendix D)
 _LARGEST = 1e15  # of other numbers: the difference of two such is still one that canonical JSON can write
@@ -54,7 +56,8 @@ class Problem:
         >>> Problem(3, 9, "rules[0].value", "must be a number").text("policies/mine.yaml")
         'policies/mine.yaml:3:9: rules[0].value: must be a number'
         """
-        return f"{named}:{self.line}:{self.column}: {self.field}: {self.message}"
+        said = f"{named}:{self.line}:{self.column}: {self.field}: {self.message}"
+        return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in said)  # one line, whatever it says
 
 
 class DocumentError(UsageError):
@@ -64,7 +67,12 @@ class DocumentError(UsageError):
 
     def __init__(self, named: str, problems: Sequence[Problem]) -> None:
         self.named, self.problems = named, tuple(sorted(problems))
-        super().__init__("\n".join(problem.text(named) for problem in self.problems))
+        shown = [problem.text(named) for problem in self.problems[:MOST_PROBLEMS]]
+        if len(self.problems) > MOST_PROBLEMS:
+            last = self.problems[MOST_PROBLEMS]
+            more = f"and {len(self.problems) - MOST_PROBLEMS:,} more problems, from here on"
+            shown.append(Problem(last.line, last.column, "document", more).text(named))
+        super().__init__("\n".join(shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +215,9 @@ class _Reader:
 
     def _value(self, event: yaml.Event, path: Path) -> object:
         self.places[path] = _start(event)
+        if len(self.places) > MOST_VALUES or len(self._problems) > MOST_PROBLEMS:
+            self._note(event, (), f"has more than {MOST_VALUES:,} values, or {MOST_PROBLEMS} problems, up to here")
+            raise DocumentError(self.named, self._problems)
         if len(path) > DEEPEST:
             self._note(event, path[:4], f"is nested deeper than {DEEPEST} levels")
             raise DocumentError(self.named, self._problems)

@@ -164,7 +164,7 @@ class TrustStore(_Closed):
             if first != index:
                 yield ("keys", index, "key"), f"is the key of keys[{first}] again; each key stands here once"
             name = each.signer.name
-            spelling = spellings.setdefault(_folded(name), name)
+            spelling = spellings.setdefault(folded(name), name)
             if spelling != name:  # two of them would count as two people
                 yield ("keys", index, each.field_of_name), f"is written {spelling} elsewhere; one name has one spelling"
 
@@ -231,5 +231,10 @@ def _unverified(signature: Signature, keys: tuple[TrustedKey, ...]) -> Signature
     return SignatureProblem("unknown_key", f"the signature, which names {named}, holds with no trusted key")
 
 
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+def folded(name: str) -> str:
+    """Return the one form of all spellings of a name that people would take for the same.
+
+    >>> folded("Ann\N{FULLWIDTH COMMERCIAL AT}lab ") == folded("ann@lab")
+    True
+    """
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold()).strip()

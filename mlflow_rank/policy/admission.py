@@ -13,6 +13,7 @@ from mlflow_rank.policy.outcomes import Cause
 from mlflow_rank.policy.vocabulary import HOURS
 
 CLOCK_SKEW = timedelta(minutes=5)  # between two machines that keep time; Kerberos allows as much (RFC 4120)
+MOST_NAMED = 3  # subjects of a statement that is about other files; it may have thousands
 READS = {"measurement": Measurement, "pilot": Pilot, "alarms": Alarms}
 # What is said where nothing counts and several reasons are at hand: the one nearest to a remedy.
 _NEAREST = (
@@ -89,8 +90,9 @@ def refusal_of(
         if cause == UNREADABLE:
             return Refusal(Cause.UNREADABLE, detail)
     if subject not in each.subjects:
-        named = ", ".join(sorted(digest[:19] for digest in each.subjects))
-        return Refusal(Cause.WRONG_SUBJECT, f"it is about {named}…, not about {subject[:19]}…")
+        named = ", ".join(f"{digest[:19]}…" for digest in sorted(each.subjects)[:MOST_NAMED])
+        more = f" and {len(each.subjects) - MOST_NAMED} more" if len(each.subjects) > MOST_NAMED else ""
+        return Refusal(Cause.WRONG_SUBJECT, f"it is about {named}{more}, not about {subject[:19]}…")
     refusal = signature_refusal(each, roles=terms.signed_by, unsigned_counts=unsigned_counts)
     if refusal is not None:
         return refusal

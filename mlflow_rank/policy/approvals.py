@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mlflow_rank.evidence.contents import Approval
 from mlflow_rank.evidence.presented import UNREADABLE, Presented
-from mlflow_rank.evidence.trust import Signer
+from mlflow_rank.evidence.trust import Signer, folded
 from mlflow_rank.policy.admission import CLOCK_SKEW, hours, signature_refusal
 from mlflow_rank.policy.case import Case
 from mlflow_rank.policy.model import PromotionPolicy
@@ -46,7 +46,7 @@ def count_approvals(policy: PromotionPolicy, case: Case, now: datetime) -> Appro
     names, keys = {name for name, _ in evidence_signers}, {key for _, key in evidence_signers}
     if case.request.requester is not None:
         names.add(case.request.requester)
-    names = {name.casefold() for name in names}
+    names = {folded(name) for name in names}
     given: list[tuple[Signer, Presented, Approval]] = []
     set_aside: dict[str, str] = {}
     for each in case.approvals:
@@ -96,6 +96,6 @@ def _why_not(each: Presented, policy: PromotionPolicy, case: Case, now: datetime
 def _not_independent(signer: Signer, names: set[str], keys: set[str]) -> str | None:
     if not signer.is_person:
         return f"{signer.name} is a service; approvals are people's"
-    if signer.name.casefold() in names or signer.key_id in keys:
+    if folded(signer.name) in names or signer.key_id in keys:
         return f"{signer.name} asked for the promotion or signed the evidence"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag
@@ -10,8 +11,8 @@ from pydantic import Discriminator, Field, Tag
 from mlflow_rank.policy.closed import Closed
 from mlflow_rank.policy.vocabulary import Identifier
 
-MOST_WAYS = 512  # ways to pass; a formula with more is one that nobody can review
-MOST_PAIRS = 16 * MOST_WAYS  # combined for one `all` before the larger ones are left out: milliseconds
+MOST_WAYS = 128  # ways to pass; a formula with more is one that nobody can review
+MOST_PAIRS = 8 * MOST_WAYS  # combined for one `all` before the larger ones are left out: milliseconds
 MOST_MENTIONS = 1000  # rule ids in one formula: twice as many as a policy may have rules
 
 PassSet = frozenset[str]
@@ -89,6 +90,7 @@ def mentioned(formula: str | AllOf | AnyOf, path: tuple[str | int, ...] = ()) ->
         yield from mentioned(part, (*path, name, position))
 
 
+@lru_cache(maxsize=4096)  # parts are asked for again at each level of a formula
 def ways_to_pass(formula: str | AllOf | AnyOf) -> frozenset[PassSet]:
     """Return the smallest sets of rules whose passing lets the formula pass (its prime implicants).
 

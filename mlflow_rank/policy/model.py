@@ -200,7 +200,7 @@ class PromotionPolicy(_Policy):
             rule, at = by_id.get(name), ("waivers", "rules", position)
             if rule is None:
                 yield at, f"there is no rule {name!r}; there are {', '.join(sorted(by_id))}"
-            elif rule.kind.startswith(("pilot_", "worst_group", "domain_drop")):
+            elif rule.kind.startswith(("pilot_", "worst_group", "domain_drop")) or getattr(rule, "of", "") == "pilot":
                 yield at, f"{name!r} is a pilot rule, which nobody may waive"
             elif rule.severity == "warn":
                 yield at, f"{name!r} has severity: warn, so there is nothing to waive"

@@ -221,6 +221,8 @@ def _read(row: PilotRow | None, rule: _OfLayers, number: Callable[[PilotRow], fl
         return Refusal(Cause.NOT_IN_EVIDENCE, f"{_named(rule)} is not in the evidence")
     if row.status == "unknown" or row.score is None:
         return Refusal(Cause.NOT_MEASURED, f"{_named(rule)} is unknown: {row.cause}")
+    if not row.makes_sense:
+        return Refusal(Cause.NOT_MEASURED, f"{_named(rule)} has numbers that no pilot gives")
     return number(row)
 
 

@@ -91,7 +91,8 @@ def holder_of(client: MlflowClient, name: str, target: str) -> ModelVersion | No
 
     sort, _, which = target.partition(":")
     if sort == "alias":
-        aliases = {key.casefold(): number for key, number in client.get_registered_model(name).aliases.items()}
+        named = client.get_registered_model(name).aliases
+        aliases = {key.casefold(): number for key, number in named.items()} | named  # whom consumers get, before others
         return client.get_model_version(name, aliases[which]) if which in aliases else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # MLflow's advice to leave stages, which registries still have

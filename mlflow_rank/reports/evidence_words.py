@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mlflow_rank.evidence.contents import Alarms, Approval, Measurement, Pilot, Waiver
 from mlflow_rank.evidence.presented import Presented
+from mlflow_rank.reports.untrusted_text import plain
 
 
 def evidence_words(each: Presented) -> list[str]:
@@ -15,15 +16,15 @@ def evidence_words(each: Presented) -> list[str]:
 
 def _labelled(each: Presented) -> Iterator[tuple[str, str]]:
     for subject in each.statement.subjects if each.statement else ():
-        yield "about", f"{subject.name or 'files'}  {subject.digest}"
+        yield "about", f"{plain(subject.name) or 'files'}  {subject.digest}"
     if each.made_at is not None:
         yield "made", f"{each.made_at:%Y-%m-%d %H:%M:%S} UTC"
     for signer in each.signers:
         yield "signed", f"{signer.name} ({', '.join(sorted(signer.roles))}), key {signer.key_id[:19]}…"
     for cause, detail in each.problems:
-        yield "problem", f"{cause.replace('_', ' ')}: {detail}"
+        yield "problem", f"{cause.replace('_', ' ')}: {plain(detail)}"
     for said in _said(each):
-        yield "says", said
+        yield "says", plain(said)
 
 
 def _said(each: Presented) -> Iterator[str]:

@@ -24,6 +24,19 @@ def plain(text: object) -> str:
     return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in " ".join(str(text).split()))
 
 
+def in_lines(text: object) -> str:
+    r"""Return text with its line breaks and indents, and with signs that steer a terminal written out.
+
+    >>> print(in_lines("a\x1b[2J\n  b"))
+    a\x1b[2J
+      b
+    """
+    lines = (
+        "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line) for line in str(text).split("\n")
+    )
+    return "\n".join(lines)
+
+
 def in_markdown(text: object) -> str:
     """Return text that markdown and HTML show as it stands: nothing in it links, mentions, formats or ends a cell.
 

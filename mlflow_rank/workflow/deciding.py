@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from mlflow_rank.registry.evidence_files import SUFFIX, evidence_of_version, hol
 from mlflow_rank.registry.resolve import ResolvedModel, resolve_model
 from mlflow_rank.workflow.evidencing import sealed, write_evidence
 from mlflow_rank.workflow.model_files import directory_of, hashed
+from mlflow_rank.workflow.policies import read_at_most
 from mlflow_rank.workflow.progress import Progress, Silence
 
 if TYPE_CHECKING:
@@ -165,15 +166,16 @@ def read_evidence(path: Path) -> bytes:
         UsageError: there is no such file, or it is too large to be evidence.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageError("this is too large for evidence", got=f"{path}: {path.stat().st_size:,} bytes")
-        return path.read_bytes()
+        data = read_at_most(path, _MOST_BYTES)
     except OSError as error:
         raise UsageError(
             "this evidence cannot be read",
             got=f"{path}: {error.strerror or error}",
             expected=f"a file ending in {SUFFIX}",
         ) from error
+    if data is None:
+        raise UsageError("this is too large for evidence", got=f"{path}: more than {_MOST_BYTES:,} bytes")
+    return data
 
 
 def _online(question: PromotionQuestion, target: str, trust: TrustStore, progress: Progress) -> Case:
@@ -188,14 +190,15 @@ def _online(question: PromotionQuestion, target: str, trust: TrustStore, progres
     with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder:
         digest = _digest_of_version(version, Path(folder), question, progress)
         found = [present(data, trust=trust) for data in evidence_of_version(client, version, digest)]
-        holder = holder_of(client, named["name"], target) if question.champion is None else None
+        holder = holder_of(client, version.name, target) if question.champion is None else None
         champion = _champion(question, trust, progress) if question.champion is not None else NoChampion()
         if holder is not None:
             theirs = _digest_of_version(holder, Path(folder), question, progress)
             kept = (present(data, trust=trust) for data in evidence_of_version(client, holder, theirs))
             evidence = (*kept, *present_files(question.champion_evidence, trust))
             champion = Champion(theirs, str(holder.version), evidence)
-    request = Request(named["name"], named["version"], target, Candidate(digest, checked=True), question.requester)
+    # as MLflow spells it: some databases find `encoder` by the name of `Encoder`, and 7 by 007
+    request = Request(version.name, str(version.version), target, Candidate(digest, checked=True), question.requester)
     return Case(
         request,
         (*found, *_evidence(question, trust)),
@@ -246,29 +249,40 @@ def _evidence(question: PromotionQuestion, trust: TrustStore) -> tuple[Presented
 
 def _subject(evidence: Sequence[Presented], what: str) -> tuple[str, str]:
     """Return the digest that most of the evidence is about (a registered model's before its source's), and its name."""
-    counts = Counter(subject.digest for each in evidence if each.statement for subject in each.statement.subjects)
-    if not counts:
+    names = _names(evidence)
+    if not names:
         raise UsageError(
             f"nothing says which model {what} is about",
             got="no evidence" if not evidence else "no evidence that can be read",
             expected="evidence files, or the model's own",
             remedy="give --evidence files that mlflow-rank assess wrote, or --model DIRECTORY",
         )
-    best = max(counts, key=lambda digest: (counts[digest], _is_registered(_called(digest, evidence)), digest))
-    return best, _registered_name(_called(best, evidence))
+    best = max(names, key=lambda digest: (names[digest].total(), _is_registered(_called(names[digest])), digest))
+    return best, _registered_name(_called(names[best]))
 
 
 def _name_of(digest: str, evidence: Sequence[Presented]) -> str | None:
     """Return the registered name by which the evidence calls the files of a digest."""
-    called = _called(digest, evidence)
+    called = _called(_names(evidence).get(digest, {}))
     return _registered_name(called) if called else None
 
 
-def _called(digest: str, evidence: Sequence[Presented]) -> str:
-    """Return what the evidence calls the files of a digest: by its address in MLflow before any other name."""
-    subjects = [subject for each in evidence if each.statement for subject in each.statement.subjects]
-    names = {subject.name for subject in subjects if subject.digest == digest and subject.name}
-    return min(names, key=lambda name: (not _is_registered(name), name), default="")
+def _names(evidence: Sequence[Presented]) -> dict[str, Counter[str]]:
+    """Return what the evidence calls the files of each digest, and how often.
+
+    Where anybody trusted has signed, only what they say: what a stranger lays beside it must not choose the policies.
+    """
+    readable = [each for each in evidence if each.statement]
+    names: dict[str, Counter[str]] = {}
+    for each in [each for each in readable if each.signers] or readable:
+        for subject in each.statement.subjects if each.statement else ():
+            names.setdefault(subject.digest, Counter())[subject.name] += 1
+    return names
+
+
+def _called(names: Iterable[str]) -> str:
+    """Return the name of files that policies know them by: an address in MLflow before any other."""
+    return min(filter(None, names), key=lambda name: (not _is_registered(name), name), default="")
 
 
 def _is_registered(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class PolicyFile:
 
 
 def read_policies(paths: Sequence[Path]) -> list[PolicyFile]:
-    """Read policy files, and those in directories (.yaml and .yml, but no trust.yaml), in order of path.
+    """Read policy files, and those anywhere in directories (.yaml and .yml, but no trust.yaml), in order of path.
 
     Raises:
         UsageError: there is no such file, no policy in a directory, two of one name and revision that differ, or
@@ -93,10 +94,12 @@ def read_document(path: Path) -> str:
         UsageError: there is no such file, it cannot be read, or it is no text.
         DocumentError: it is too large.
     """
+    most = 4 * MOST_CHARACTERS  # bytes of a character in UTF-8, at most
     try:
-        if path.stat().st_size > 4 * MOST_CHARACTERS:  # bytes of a character in UTF-8, at most
-            raise DocumentError(str(path), [Problem(1, 1, "document", f"is larger than {4 * MOST_CHARACTERS:,} bytes")])
-        return path.read_bytes().decode("utf-8")
+        data = read_at_most(path, most)
+        if data is None:
+            raise DocumentError(str(path), [Problem(1, 1, "document", f"is larger than {most:,} bytes")])
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DocumentError(
             str(path), [Problem(1, 1, "document", f"is no UTF-8 text at byte {error.start}")]
@@ -107,10 +110,23 @@ def read_document(path: Path) -> str:
         ) from error
 
 
+def read_at_most(path: Path, most: int) -> bytes | None:
+    """Return the bytes of a file; None where there are more, whatever size it says it has: a device has no end.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe that nobody writes to is empty
+    os.set_blocking(number, True)
+    with os.fdopen(number, "rb") as file:
+        data = file.read(most + 1)
+    return data if len(data) <= most else None
+
+
 def _policy_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    files = sorted(each for each in path.iterdir() if each.suffix in _ENDINGS and each.name != TRUST_FILE)
+    files = sorted(each for each in path.rglob("*") if each.suffix.lower() in _ENDINGS and each.name != TRUST_FILE)
     if not files:
         raise UsageError("there is no policy in this directory", got=str(path), expected="files that end in .yaml")
     return files

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mlflow_rank.errors import UsageError
+from mlflow_rank.evidence.presented import each_once
 from mlflow_rank.evidence.trust import TrustStore
 from mlflow_rank.policy import PromotionPolicy
 from mlflow_rank.policy.replay import Replayed, recorded, replay
@@ -22,7 +23,7 @@ def replay_files(
         UsageError: a file is missing, or there is no decision in any.
         EvidenceError: one of them is no decision.
     """
-    kept = (*present_files(decisions, trust), *present_files(evidence, trust))
+    kept = each_once((*present_files(decisions, trust), *present_files(evidence, trust)))
     pool = {each.digest: each for each in kept}
     found = {each.digest: recorded(document, pool) for each, document in decisions_in(kept)}
     if not found:

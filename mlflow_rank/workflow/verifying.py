@@ -10,11 +10,13 @@ from typing import Literal
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.canonical import canonical_json
 from mlflow_rank.evidence.file_manifest import file_manifest
-from mlflow_rank.evidence.presented import Presented
+from mlflow_rank.evidence.presented import Presented, each_once
 from mlflow_rank.evidence.trust import TrustStore
 from mlflow_rank.policy import PromotionPolicy
 from mlflow_rank.policy.replay import Recorded, recorded, replay
 from mlflow_rank.workflow.deciding import evidence_paths, present_file
+
+GATES: Mapping[str, str] = {"decision": "gate", "summary": "gate"}  # whose word it is; policies say it of all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,11 @@ def verify_files(
         UsageError: there is no such file.
     """
     presented = [(path, present_file(path, trust)) for path in evidence_paths(paths)]
-    pool = {each.digest: each for _, each in presented}
+    pool = {each.digest: each for each in each_once(each for _, each in presented)}
     digest = None if model is None else file_manifest(model).digest
     checks: list[Check] = []
     for path, each in presented:
-        checks.append(_signature(path.name, each, role))
+        checks.append(_signature(path.name, each, role, decided_again=policies is not None))
         if digest is not None and each.subjects:
             about = digest in each.subjects
             said = f"it is about the files in {model}" if about else f"the files in {model} are others ({digest[:19]}…)"
@@ -69,12 +71,14 @@ def decisions_in(presented: Sequence[Presented]) -> Iterator[tuple[Presented, Ma
             yield each, document
 
 
-def _signature(name: str, each: Presented, role: str | None) -> Check:
+def _signature(name: str, each: Presented, role: str | None, *, decided_again: bool) -> Check:
+    role = role or GATES.get(each.kind)
     signers = [one for one in each.signers if role is None or role in one.roles]
     if signers:
         by = ", ".join(f"{one.name} ({', '.join(sorted(one.roles))})" for one in signers)
         at = "" if each.made_at is None else f" on {each.made_at:%Y-%m-%d %H:%M} UTC"
-        return Check(name, "holds", f"{each.kind} signed by {by}{at}")
+        again = "" if decided_again or each.kind != "decision" else "; what it decides was not checked (no --policy)"
+        return Check(name, "holds", f"{each.kind} signed by {by}{at}{again}")
     if each.signers:
         return Check(name, "FAILS", f"{each.kind} signed by {each.signers[0].name}, who is no {role}")
     cause, detail = each.problems[0] if each.problems else ("unsigned", "nobody has signed this")
@@ -89,6 +93,9 @@ def _decision(
             found: Recorded = recorded(document, pool)
         except EvidenceError as error:
             yield Check(name, "FAILS", f"{error.what}: {error.got}")
+            continue
+        if found.case.request.candidate.digest not in each.subjects:
+            yield Check(name, "FAILS", "it is signed as about other files than those that it decides on")
             continue
         if found.missing:
             yield Check(name, "unknown", f"{len(found.missing)} of its statements are not among the files")

@@ -10,6 +10,8 @@ from click.testing import Result
 from evidence import policy_text, rule
 from filed import SUFFIX, Desk, opened
 
+from mlflow_rank.workflow import DEFAULT_OUTPUT
+
 Verb = Callable[..., Result]
 UTTERANCES = 72
 
@@ -131,8 +133,8 @@ KEY = ("--key", "lab.key")
     [
         ([EASY], KEY, "APPROVED", 0),
         ([HARD], KEY, "DENIED", 1),
-        ([EASY], (), "UNDECIDED", 3),  # nobody has signed
-        ([EASY, rule("no_open_alarm")], KEY, "UNDECIDED", 3),
+        ([EASY], (), "COULD NOT DECIDE", 3),  # nobody has signed
+        ([EASY, rule("no_open_alarm")], KEY, "COULD NOT DECIDE", 3),
     ],
 )
 def test_with_enforce_it_ends_as_the_decision_does_and_else_with_0(
@@ -158,9 +160,9 @@ def test_a_watch_policy_warns_at_the_end(decide_on: Verb) -> None:
 
 
 def test_measurement_and_pilot_are_left_as_evidence_of_one_model(decide_on: Verb) -> None:
-    decide_on(*KEY, "--output", "results", rules=[EASY])
+    decide_on(*KEY, rules=[EASY])
 
-    statements = [opened(Path("results/evidence") / f"{name}{SUFFIX}")[1] for name in ("measurement", "pilot")]
+    statements = [opened(DEFAULT_OUTPUT / "evidence" / f"{name}{SUFFIX}")[1] for name in ("measurement", "pilot")]
     assert statements[0]["subject"] == statements[1]["subject"]
     assert [each["predicateType"] for each in statements] == [
         "urn:mlflow-rank:measurement:v1", "urn:mlflow-rank:pilot:v1",
@@ -176,7 +178,7 @@ def test_whom_the_pilot_was_taken_against_is_champion_if_it_is_files(decide_on: 
 
     assert files.exit_code == 0, files.output
     assert code.exit_code == 3, code.output
-    assert "UNDECIDED" in code.stdout
+    assert "COULD NOT DECIDE" in code.stdout
 
 
 def test_features_without_weights_cannot_be_decided_on(decide_on: Verb) -> None:

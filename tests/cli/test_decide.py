@@ -55,7 +55,7 @@ def test_good_evidence_is_approved_with_0(decide: Call) -> None:
     assert result.exit_code == 0, result.output
     assert "APPROVED" in result.stdout
     assert "pilot" in result.stdout
-    assert "hashing" in result.stderr or result.stderr == ""
+    assert result.stderr == ""
 
 
 def test_a_rule_that_fails_is_refused_with_1(decide: Call, desk: Desk) -> None:
@@ -135,7 +135,7 @@ def test_neither_trust_nor_schema_in_a_directory_is_taken_for_a_policy(decide: C
         (["--policy", "policy.yaml", "--evidence", "model"], "no evidence is in this directory"),
         (["--policy", "policy.yaml"], "nothing says which model the evidence is about"),
         ([*OFFLINE, "--to", "champion"], "there is no such target"),
-        ([*OFFLINE, "--to", "alias:chаmpion"], "letters that look like others"),  # noqa: RUF001 -- a Cyrillic а
+        ([*OFFLINE, "--to", "alias:chаmpion"], "letters that look like others"),
         ([*OFFLINE, "--model", "not there"], "this model directory cannot be read"),
         ([*OFFLINE, "--trust", "none.yaml"], "this file cannot be read"),
         ([*OFFLINE, "--approval", "bob.dsse.json"], "this evidence cannot be read"),
@@ -349,7 +349,7 @@ def test_each_form_can_stand_alone_on_stdout(decide: Call, desk: Desk) -> None:
 
     assert decided(as_json)["kind"] == "Decision"
     (run,) = json.loads(as_sarif.stdout)["runs"]
-    assert {each["ruleId"] for each in run["results"]} >= {"speech-encoder/floor"} or run["results"]
+    assert len(run["results"]) == 1
     assert as_markdown.stdout.startswith("### ")
     assert JUnitXml.fromstring(as_junit.stdout.encode()).failures == 1
     assert {each.exit_code for each in (as_json, as_sarif, as_markdown, as_junit)} == {1}
@@ -362,8 +362,8 @@ def test_sarif_points_at_the_rule_s_line_in_the_policy(decide: Call, desk: Desk)
 
     (run,) = json.loads(decide("--sarif", "-").stdout)["runs"]
 
-    places = [each["locations"][0]["physicalLocation"] for each in run["results"] if "floor" in each["ruleId"]]
-    assert [(each["artifactLocation"]["uri"], each["region"]["startLine"]) for each in places] == [("policy.yaml", line)]
+    (place,) = (each["locations"][0]["physicalLocation"] for each in run["results"])
+    assert (place["artifactLocation"]["uri"], place["region"]["startLine"]) == ("policy.yaml", line)
 
 
 def test_all_forms_can_go_to_files_while_the_table_stays(decide: Call) -> None:

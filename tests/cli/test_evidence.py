@@ -231,9 +231,7 @@ def test_a_decision_with_everything_in_it_is_decided_again_too(
     assert "1 of its statements are not among the files" in lacking.stdout
 
 
-def test_who_changes_a_verdict_must_sign_it_and_still_it_does_not_hold(
-    verify: Call, decided: Call, desk: Desk
-) -> None:
+def test_who_changes_a_verdict_must_sign_it_and_still_it_does_not_hold(verify: Call, decided: Call, desk: Desk) -> None:
     desk.measurement(COLLAPSED)
     decided()
     _, statement = opened(desk.place / DECISION)

@@ -21,7 +21,7 @@ from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.keys import read_private_key, read_public_key
 from tests.conftest import plain_environment
 
-SECRET = "correct horse"  # noqa: S105
+SECRET = "correct horse"
 
 
 @pytest.fixture(autouse=True)

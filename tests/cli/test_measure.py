@@ -85,6 +85,7 @@ def test_output_holds_document_table_figures_and_what_was_skipped(measure: Measu
     assert control["model"]["digest"] != measured["model"]["digest"]
     assert control["audio"]["corpus_digest"] == measured["audio"]["corpus_digest"]
 
+
 # the evidence it leaves
 
 
@@ -96,8 +97,9 @@ def test_without_a_key_evidence_is_left_unsigned_with_the_results(measure: Measu
     assert "evidence, unsigned (no --key): results/evidence" in result.stderr
     assert path.name == f"measurement{SUFFIX}"
     assert envelope["signatures"] == []
-    assert statement["predicate"]["document"]["audio"]["corpus_digest"] == (
-        strict(Path("results/measurement.json").read_text())["audio"]["corpus_digest"]
+    assert (
+        statement["predicate"]["document"]["audio"]["corpus_digest"]
+        == (strict(Path("results/measurement.json").read_text())["audio"]["corpus_digest"])
     )
 
 
@@ -106,7 +108,9 @@ def test_with_a_key_it_is_signed_and_left_even_where_nothing_else_is(
 ) -> None:
     desk = Desk.laid(tmp_path)
 
-    result = measure("--audio", recordings, "--utterances", "4", "--intervals", "false", "--key", desk.place / "lab.key")
+    result = measure(
+        "--audio", recordings, "--utterances", "4", "--intervals", "false", "--key", desk.place / "lab.key"
+    )
 
     assert result.exit_code == 0, result.output
     (path,) = (DEFAULT_OUTPUT / "evidence").iterdir()

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import pytest
 import soundfile
 from click.testing import CliRunner, Result
+from filed import SUFFIX, opened
 
 from mlflow_rank.cli import main
+from mlflow_rank.evidence.file_manifest import file_manifest
 from mlflow_rank.registry.pilot_metrics import pilot_metrics_of
 
 Verb = Callable[..., Result]
@@ -120,6 +122,23 @@ def test_the_run_holds_metrics_splits_and_artifacts(recorded: Recorded) -> None:
     assert len(run.inputs.dataset_inputs) == 4  # two domains of two tasks
 
 
+def test_the_run_holds_unsigned_evidence_about_the_files_of_the_encoder(recorded: Recorded, tiny_hubert: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{recorded.directory / 'store.db'}")
+    (run_id,) = re.findall(r"MLflow run ([0-9a-f]{32})", recorded.result.stderr)
+    kept = client.download_artifacts(run_id, f"mlflow_rank/evidence/pilot{SUFFIX}", str(recorded.directory))
+
+    envelope, statement = opened(Path(kept))
+
+    digest = file_manifest(tiny_hubert).digest
+    assert envelope["signatures"] == []
+    assert statement["subject"] == [{"name": str(tiny_hubert), "digest": {"sha256": digest.removeprefix("sha256:")}}]
+    assert statement["predicate"]["document"]["rows"] == recorded.document["rows"]
+    assert statement["predicate"]["left_out"] == ["skipped", "tasks[].splits", "tasks[].confusions"]
+    assert client.get_run(run_id).data.tags["mlflow_rank.files_digest"] == digest
+
+
 # what it gives without MLflow
 
 
@@ -138,6 +157,7 @@ def test_against_another_encoder_without_control_and_log_mel(pilot: Verb, words:
     document = strict(pilot(*words_of_call, "--json", "-").stdout)
 
     assert document["against"]["spec"] == champion
+    assert document["against"]["files_digest"] not in (None, document["model"]["files_digest"])
     assert document["tasks"][0]["protocol"]["compared_with"] == champion
     for row in document["rows"]:
         assert row["delta_low"] <= row["delta"] <= row["delta_high"]
@@ -152,6 +172,7 @@ def test_output_holds_document_table_and_figures(pilot: Verb, words: Path) -> No
     names = {path.name for path in Path("results").iterdir()}
     assert {"pilot.json", "pilot.parquet"} <= names
     assert any(name.endswith(".png") for name in names)
+    assert [path.name for path in Path("results/evidence").iterdir()] == [f"pilot{SUFFIX}"]
     task = strict(Path("results/pilot.json").read_text())["tasks"][0]
     assert (task["protocol"]["seed"], task["pooling"]) == (3, "mean_std")
 

@@ -93,6 +93,7 @@ def test_the_run_holds_metrics_of_the_encoder_and_of_the_control_with_all_files(
     }
     assert files == {
         "measurement.json", "control.json", "layers.parquet", "skipped.jsonl", "rank_by_layer.svg", "rank_by_layer.png",
+        "evidence",
     }  # fmt: skip
     assert [each.dataset.name for each in run.inputs.dataset_inputs] == ["recordings"]
 

@@ -373,4 +373,9 @@ def policy_text(*rules: Document, **parts: Any) -> str:
 
 def policy(*rules: Document, **parts: Any) -> Any:
     """The policy, loaded."""
-    return load_policy(policy_text(*rules, **parts), named="policy.yaml")
+    return _loaded(policy_text(*rules, **parts))
+
+
+@functools.lru_cache(maxsize=500)
+def _loaded(text: str) -> Any:
+    return load_policy(text, named="policy.yaml")

@@ -32,6 +32,7 @@ PEOPLE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "olga": ("person", ("owner",)),
 }
 """Who is trusted, as what. `eve` has a key as well."""
+_LAID: dict[Path, bytes] = {}  # what lies on the first desk, so that the next ones are laid at once
 
 
 def key_of(name: str) -> PrivateKey:
@@ -66,16 +67,23 @@ class Desk:
     def laid(cls, place: Path) -> Desk:
         """Everything is there, and the policy asks for a pilot and a rank that the evidence has."""
         desk = cls(place)
-        desk.write("trust.yaml", trust_text())
-        for name in (*PEOPLE, "eve"):
-            desk.write(f"{name}.key", _pem(key_of(name))).chmod(0o600)
-            desk.write(f"{name}.key.pub", key_of(name).public.pem)
-        desk.write("model/config.json", "{}")
-        desk.write("model/model.safetensors", "weights")
-        desk.policy()
-        desk.measurement()
-        desk.pilot()
+        if not _LAID:
+            desk._lay()
+            _LAID.update({path.relative_to(place): path.read_bytes() for path in place.rglob("*") if path.is_file()})
+        for name, content in _LAID.items():
+            desk.write(str(name), content).chmod(0o600)
         return desk
+
+    def _lay(self) -> None:
+        self.write("trust.yaml", trust_text())
+        for name in (*PEOPLE, "eve"):
+            self.write(f"{name}.key", _pem(key_of(name)))
+            self.write(f"{name}.key.pub", key_of(name).public.pem)
+        self.write("model/config.json", "{}")
+        self.write("model/model.safetensors", "weights")
+        self.policy()
+        self.measurement()
+        self.pilot()
 
     def write(self, name: str, content: str | bytes) -> Path:
         path = self.place / name

@@ -53,7 +53,7 @@ def test_it_says_which_number_is_held_against_the_limit(kind):
 @pytest.mark.parametrize(
     ("layers", "words"),
     [
-        ("all", "every layer"), ("last", "the last layer"), ([6], "layer 6"), ([3, 6, 9], "each of the layers 3, 6 and 9"),
+        ("all", "every layer"), ("last", "the last layer"), ([6], "layer 6"), ([3, 6, 9], "the layers 3, 6 and 9"),
         ("pilot_best", "the layer that the pilot chose inside its training labels"),
     ],
 )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +110,15 @@ def test_what_is_no_directory_is_bound_to_its_export_the_same_each_time(
     assert said == []
 
 
+def test_a_hub_s_id_is_bound_to_its_export(tiny_hubert: Path, tmp_path: Path) -> None:
+    encoder = load_encoder(str(tiny_hubert))
+    export_encoder(encoder, tmp_path / "exported")
+
+    found = files_digest(ResolvedModel("lab/tiny", "lab/tiny"), encoder, Silence())
+
+    assert found == file_manifest(tmp_path / "exported").digest
+
+
 def test_random_weights_are_no_checkpoint_s_files(
     digest: Callable[..., tuple[str | None, object]], tiny_hubert: Path
 ) -> None:
@@ -152,7 +160,7 @@ def test_hashing_shows_how_far_it_is_where_it_takes_long(tmp_path: Path, monkeyp
 def test_what_cannot_be_hashed_is_an_error_that_says_why(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "linked").mkdir()
-    os.symlink("nowhere", tmp_path / "linked" / "file")
+    (tmp_path / "linked" / "file").symlink_to("nowhere")
 
     with pytest.raises(UsageError, match="cannot be read"):
         hashed(tmp_path / "none", Silence())
