@@ -119,6 +119,7 @@ def test_two_approvals_are_of_two_people_and_none_of_them_signed_the_evidence(
     both = decide(*given)
     desk.pilot(by="ann")
     for name in ("ann", "bob"):
+        (desk.place / f"{name}{SUFFIX}").unlink()
         approve(name)
     of_her_own = decide(*given)
 
@@ -247,6 +248,17 @@ def test_an_approval_is_signed_or_it_is_none(rank: Call) -> None:
 
     assert result.exit_code == 2
     assert "this must be signed" in result.stderr
+
+
+def test_what_was_said_is_never_written_over(approve: Call, desk: Desk) -> None:
+    approve("bob")
+    before = (desk.place / f"bob{SUFFIX}").read_bytes()
+
+    again = approve("bob", "--reject")
+
+    assert again.exit_code == 2
+    assert "this cannot be written" in again.stderr
+    assert (desk.place / f"bob{SUFFIX}").read_bytes() == before
 
 
 def test_it_is_written_where_it_can_be(rank: Call) -> None:

@@ -43,7 +43,7 @@ def pilot(
         "kind": "PilotResult",
         "model": {
             "spec": "lab/hubert-small", "family": "hubert", "digest": f"sha256:{digest}", "parameters": 1_735_199,
-            "dtype": "float32",
+            "dtype": "float32", "layers_asked": "all",
             "layers": [{"index": i, "name": f"hidden_states.{i}", "dim": 160} for i in range(layers)],
         },
         "against": None if champion is None else {"spec": champion, "family": "hubert", "digest": f"sha256:{'b' * 64}"},

@@ -779,3 +779,18 @@ def test_the_schema_says_what_every_field_of_a_rule_is():
     assert {"PromotionPolicy", "WatchPolicy", "RankAtLeast", "AllOf"} <= set(definitions)
     assert policy_document()["kind"] in str(policy_schema())
     assert definitions["RankAtLeast"]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize("of", ["pilot", "measurement"])
+def test_what_is_asked_of_a_pilots_evidence_cannot_be_waived_either(of):
+    text = (
+        TEXT.replace("rules:\n", f"rules:\n  - {{id: fresh, kind: evidence_age_at_most, of: {of}, age: 9d}}\n", 1)
+        .replace("rules: [floor]", "rules: [floor, fresh]")
+        .replace("all: [pilot, floor]", "all: [pilot, floor, fresh]")
+    )
+
+    if of == "measurement":
+        assert load_policy(text, named="p.yaml").waivers.rules == ("floor", "fresh")
+    else:
+        with pytest.raises(DocumentError, match="'fresh' is a pilot rule, which nobody may waive"):
+            load_policy(text, named="p.yaml")

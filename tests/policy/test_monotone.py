@@ -92,7 +92,14 @@ def as_good_as(quality: dict):
             for name in PILOT_RISE
             if row[name] is not None
         }
-        return row | {name: max(number, 0) if name in ("n", "groups") else number for name, number in moved.items()}
+        least = -1.0 if row["domain"] == "drop" else 0.0
+
+        def possible(name: str, number: float) -> float:  # a share stays a share, and somebody was tested
+            if name in ("n", "groups"):
+                return max(number, 1)
+            return min(max(number, -1.0 if name.startswith("delta") else least), 1.0)
+
+        return row | {name: possible(name, number) for name, number in moved.items()}
 
     made_at = NOW - quality["age"] * evidence.DAY
     document = measurement(

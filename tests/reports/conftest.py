@@ -46,7 +46,13 @@ def _row(level: str, layer: int, centred: bool, scale: float) -> Document:
 def _measurement(*, spec: str = "lab/hubert-small", scale: float = 1.0) -> Document:
     return {
         "kind": "RankMeasurement",
-        "model": {"spec": spec, "family": "hubert", "parameters": 1_735_199, "dtype": "float32"},
+        "model": {
+            "spec": spec,
+            "family": "hubert",
+            "parameters": 1_735_199,
+            "dtype": "float32",
+            "layers_asked": "all",
+        },
         "audio": {
             "source": "/data/dev",
             "minutes": 12.0,
