@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 import soundfile
 
-# No deadlines: a busy machine is no fault of the code. `ci` draws the same examples every time.
+# No deadlines: a busy machine is no fault of the code. `ci` draws the same examples every time, `dev` others and more.
 hypothesis.settings.register_profile("dev", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True, max_examples=40)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 REPOSITORY = Path(__file__).parents[1]
