@@ -119,7 +119,7 @@ def mutated(draw: st.DrawFn) -> Any:
     return document
 
 
-@hypothesis.settings(max_examples=150)
+@hypothesis.settings(max_examples=50)
 @hypothesis.given(mutated())
 def test_what_the_schema_refuses_the_loader_refuses(document: Any) -> None:
     text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)

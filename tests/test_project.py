@@ -189,6 +189,18 @@ def test_mlflow_run_measures_and_pilots_and_leaves_one_run_with_everything_in_it
     assert document["pilot"]["model"]["digest"] == document["measurement"]["model"]["digest"]
     assert not (tmp_path / "none").exists()
     assert not (ROOT / "none").exists()
+    assert "DENIED (not enforced)  hubert to alias:champion" in ended.stdout  # by policies/starter.yaml
+    assert "FAIL     keywords-good-enough" in ended.stdout or "unknown  keywords-good-enough" in ended.stdout
+
+
+def test_mlflow_run_fails_with_the_reasons_where_the_decision_is_enforced(
+    tmp_path: Path, tiny_hubert: Path, recordings: Path
+) -> None:
+    ended, _ = mlflow_run(tmp_path, model=tiny_hubert, audio=recordings, labels="none", control="false", enforce="true")
+
+    assert ended.returncode != 0
+    assert "unknown  keywords-good-enough" in ended.stdout
+    assert "no pilot was presented for this model" in ended.stdout
 
 
 def test_mlflow_run_fails_where_measuring_fails(tmp_path: Path) -> None:

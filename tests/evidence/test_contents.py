@@ -253,7 +253,7 @@ def test_what_expires_says_when(kind, said):
 # whatever comes
 
 
-@hypothesis.settings(max_examples=150, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(max_examples=50, suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(
     st.sampled_from(list(GOOD)),
     st.recursive(
@@ -291,7 +291,7 @@ def test_whatever_is_said_is_read_or_refused(kind, predicate):
         assert content is None or isinstance(content, TYPES[kind])
 
 
-@hypothesis.settings(max_examples=80, suppress_health_check=list(hypothesis.HealthCheck))
+@hypothesis.settings(max_examples=40, suppress_health_check=list(hypothesis.HealthCheck))
 @hypothesis.given(cases.said)
 def test_what_is_read_reads_the_same_again(said):
     kind, predicate = said

@@ -15,7 +15,7 @@ from mlflow_rank.evidence.statement import MEASUREMENT, Statement, Subject
 pytest.importorskip("atheris", reason="atheris is not installed here: pip install atheris")
 
 ROOT = Path(__file__).parents[2]
-RUNS = 6000  # some seconds; for a night, run tests/modules/fuzz_readers.py by hand
+RUNS = 3000  # some seconds; for a night, run tests/modules/fuzz_readers.py by hand
 KEY = PrivateKey.from_seed(b"f" * 32)
 STATEMENT = Statement((Subject("m", f"sha256:{'0' * 64}"),), MEASUREMENT, {"made_at": "2026-01-01T00:00:00Z"})
 SEEDS = {  # in the order of the targets

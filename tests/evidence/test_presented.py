@@ -185,7 +185,7 @@ def test_a_statement_without_a_time_cannot_be_judged():
     assert [cause for cause, _ in seen.problems] == [UNREADABLE]
 
 
-@hypothesis.settings(max_examples=150)
+@hypothesis.settings(max_examples=50)
 @hypothesis.given(st.data())
 def test_a_file_with_bytes_changed_is_never_vouched_for_unless_it_says_the_same(data):
     seen = present(mutated(WHOLE, data.draw), trust=TRUST)
@@ -193,7 +193,7 @@ def test_a_file_with_bytes_changed_is_never_vouched_for_unless_it_says_the_same(
     assert seen.signers == () or (seen.digest, seen.signers) == (shown(LAB).digest, shown(LAB).signers)
 
 
-@hypothesis.settings(max_examples=150)
+@hypothesis.settings(max_examples=50)
 @hypothesis.given(st.binary(max_size=200))
 def test_whatever_comes_is_presented(data):
     assert present(data, trust=TRUST).kind == UNREADABLE

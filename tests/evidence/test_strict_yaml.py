@@ -240,7 +240,7 @@ def test_an_alias_of_itself_is_refused(loader):
     assert any("an alias" in each for each in refused("a: &a [*a]"))
 
 
-@hypothesis.settings(max_examples=400)
+@hypothesis.settings(max_examples=120)
 @hypothesis.given(
     st.one_of(
         st.text(max_size=60),
@@ -298,7 +298,7 @@ def test_what_is_refused_is_a_wrong_input():
     assert issubclass(DocumentError, UsageError)
 
 
-@hypothesis.settings(max_examples=300)
+@hypothesis.settings(max_examples=100)
 @hypothesis.given(st.data())
 def test_a_document_with_a_character_changed_is_read_or_refused(data):
     text = "kind: PromotionPolicy\nrules:\n  - {id: a, value: 0.5, layers: [1, 2]}\n  - id: 'b'\n    why: >\n      so\n"

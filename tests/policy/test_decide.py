@@ -18,13 +18,13 @@ from mlflow_rank.policy import Approve, Case, Deny, decide
 from mlflow_rank.policy.decision import MOST_REASONS, moment
 
 FLOOR = rule("rank_at_least", "floor")
-LOOSE = hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck), max_examples=25)
+LOOSE = hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck), max_examples=12)
 
 
 # laws
 
 
-@hypothesis.settings(LOOSE, max_examples=60)
+@hypothesis.settings(LOOSE, max_examples=30)
 @hypothesis.given(st.data())
 def test_whatever_is_presented_there_is_a_decision_that_can_be_written_down(data):
     asked = data.draw(st.lists(cases.policies(), max_size=3))

@@ -89,7 +89,7 @@ def test_the_lock_agrees_with_brute_force_on_thousands_of_random_formulas():
     assert 1000 < open_without < 3900  # both answers are common, so that neither goes untested
 
 
-@hypothesis.settings(max_examples=120)
+@hypothesis.settings(max_examples=50)
 @hypothesis.given(formulas, st.sets(st.sampled_from(NAMES)))
 def test_the_lock_and_the_ways_to_pass_agree_with_brute_force_over_all_states_of_the_rules(written, proving):
     names, formula = names_in(written), formula_of(written)
@@ -130,7 +130,7 @@ SOME = {
 PROVE = {"d", "f", "not-worse"}  # and nothing else: what is measured of a pilot, first promotions aside
 
 
-@hypothesis.settings(max_examples=120, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+@hypothesis.settings(max_examples=50, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 @hypothesis.given(combined(st.sampled_from(sorted(SOME))))
 def test_loading_refuses_exactly_the_policies_that_could_approve_without_a_pilot(written):
     names = names_in(written)
@@ -164,7 +164,7 @@ def refused(document) -> str:
 # what makes no difference
 
 
-@hypothesis.settings(max_examples=120)
+@hypothesis.settings(max_examples=50)
 @hypothesis.given(formulas)
 def test_a_part_is_needless_exactly_where_those_beside_it_settle_it(written):
     [(name, parts)] = written.items()
@@ -193,7 +193,7 @@ def test_what_is_needless_is_found_however_deep():
 # order, and sizes that are an attack
 
 
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=30)
 @hypothesis.given(formulas, st.randoms(use_true_random=False))
 def test_the_order_of_parts_makes_no_difference(written, generator):
     def shuffled(part):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mlflow_rank.policy import decide
 
-LOOSE = hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck), max_examples=40)
+LOOSE = hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck), max_examples=20)
 
 # Which way is better, by the rules of `evidence.RULES`: each number is asked for in one direction only.
 RISE = {
