@@ -201,10 +201,3 @@ def test_mlflow_run_fails_with_the_reasons_where_the_decision_is_enforced(
     assert ended.returncode != 0
     assert "unknown  keywords-good-enough" in ended.stdout
     assert "no pilot was presented for this model" in ended.stdout
-
-
-def test_mlflow_run_fails_where_measuring_fails(tmp_path: Path) -> None:
-    ended, _ = mlflow_run(tmp_path, "-e", "measure", preset="best")
-
-    assert ended.returncode != 0
-    assert "error: no such preset" in ended.stderr

@@ -30,6 +30,12 @@ pytestmark = [
 ]
 
 
+@pytest.fixture(scope="module")
+def store_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of its own: models are registered here, which other tests would find in theirs."""
+    return tmp_path_factory.mktemp("evidence")
+
+
 @pytest.fixture
 def client(store: str) -> Any:
     from mlflow import MlflowClient
