@@ -49,7 +49,7 @@ def test_it_has_the_id_a_row_for_each_rule_the_reasons_and_what_next(decisions: 
 def test_rules_that_are_unknown_for_one_reason_are_explained_together(decisions: Any) -> None:
     text = decision_markdown(decisions.undecided())
     assert "- `audio-enough`, `rank-not-collapsed`: no measurement was presented for this model. *Next:* give" in text
-    assert text.count("*Next:* make it with") == 1
+    assert text.count("*Next:* give it with") == 1
 
 
 def test_evidence_approvals_and_waivers_fold_away(decisions: Any) -> None:
