@@ -68,7 +68,7 @@ def run(command: list[str], sandbox: Path) -> subprocess.CompletedProcess[str]:
         "OMP_NUM_THREADS": "1",
     }
     environment.pop("MLFLOW_TRACKING_URI", None)
-    return subprocess.run(command, cwd=sandbox, env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, cwd=sandbox, env=environment, capture_output=True, text=True, timeout=600)
 
 
 def test_every_command_and_the_code_run_as_written(sandbox):
