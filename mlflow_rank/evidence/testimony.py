@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 import mlflow_rank
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.canonical import digest_of
+from mlflow_rank.evidence.contents import contents_of
 from mlflow_rank.evidence.statement import (
+    ALARMS,
     APPROVAL,
     DECISION,
     MEASUREMENT,
@@ -51,6 +53,25 @@ def pilot_statement(document: Document, *, also: Sequence[Subject] = (), now: da
     if isinstance(against, Mapping):
         compared = {"spec": against.get("spec"), "files": against.get(FILES_DIGEST)}
     return Statement(_subjects(document, also), PILOT, {**_predicate(document, now), "against": compared})
+
+
+def alarms_statement(subject: Subject, *, monitor: str, alarms: Sequence[Document], now: datetime) -> Statement:
+    """Return what the monitor of a training run has to say of a checkpoint; without alarms, that it raised none.
+
+    Args:
+        subject: the files of the checkpoint.
+        monitor: the name of the run: a monitor's last word counts, and no other monitor's word closes its alarms.
+        alarms: each with `id`, `state` (`open` or `closed`), `alarm` (what it is an alarm of), `since_step` and
+            `message`.
+        now: when it is made.
+
+    Raises:
+        EvidenceError: a field is missing or of another kind: nothing is signed that no rule could read.
+    """
+    predicate = {**_made(now), "monitor": monitor, "alarms": [dict(alarm) for alarm in alarms]}
+    statement = Statement((subject,), ALARMS, predicate)
+    contents_of(statement, named=f"the word of monitor {monitor}")
+    return statement
 
 
 def approval_statement(

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from mlflow_rank.evidence.contents import Alarms, Measurement, Pilot
+from mlflow_rank.evidence.contents import Alarms
+from mlflow_rank.evidence.measured import Measurement
+from mlflow_rank.evidence.piloted import Pilot
 from mlflow_rank.evidence.presented import UNREADABLE, Presented
 from mlflow_rank.policy.model import EvidenceTerms
 from mlflow_rank.policy.outcomes import Cause

@@ -78,7 +78,7 @@ def _answered(readings: list[Reading]) -> list[Reading]:
 
 
 def _finding(rule: Any, readings: list[Reading]) -> Finding:
-    worst = min(readings, key=_badness)
+    worst = readings[0] if len(readings) == 1 else min(readings, key=_badness)
     counted = [reading.layers for reading in readings if reading.layers is not None]
     layers = (min(passed for passed, _ in counted), max(asked for _, asked in counted)) if counted else None
     if worst.refusal is not None:

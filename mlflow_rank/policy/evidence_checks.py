@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlflow_rank.evidence.contents import Measurement, Pilot
+from mlflow_rank.evidence.measured import Measurement
+from mlflow_rank.evidence.piloted import Pilot
 from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.admission import Refusal, hours, in_days
 from mlflow_rank.policy.evidence_rules import (
@@ -105,9 +106,9 @@ def check_model_digest(rule: ModelDigestEquals, view: View) -> Iterator[Reading]
 
 def _rows_per_dim(rule: MeasurementSizeAtLeast, statement: Presented, measurement: Measurement) -> Reading:
     found: dict[int, float] = {}
-    for (_, level, _), layers in measurement.rows.items():
+    for (_, level, _), column in measurement.columns.items():
         if level == rule.level:
-            for layer, row in layers.items():
+            for layer, row in column.rows.items():
                 found[layer] = min(found.get(layer, float("inf")), row.n / row.dim if row.dim else 0.0)
     if not found:
         return Reading.unknown(Cause.NOT_IN_EVIDENCE, f"level {rule.level} was not measured").of(statement)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from mlflow_rank.evidence.contents import LayerKey, Pilot, PilotRow
+from mlflow_rank.evidence.fields import LayerKey
+from mlflow_rank.evidence.piloted import Pilot, PilotRow
 from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.admission import Refusal
 from mlflow_rank.policy.case import Champion
@@ -219,11 +220,11 @@ def _each_layer(
 def _read(row: PilotRow | None, rule: _OfLayers, number: Callable[[PilotRow], float | Refusal]) -> float | Refusal:
     if row is None:
         return Refusal(Cause.NOT_IN_EVIDENCE, f"{_named(rule)} is not in the evidence")
+    if row.is_scored:
+        return number(row)
     if row.status == "unknown" or row.score is None:
         return Refusal(Cause.NOT_MEASURED, f"{_named(rule)} is unknown: {row.cause}")
-    if not row.makes_sense:
-        return Refusal(Cause.NOT_MEASURED, f"{_named(rule)} has numbers that no pilot gives")
-    return number(row)
+    return Refusal(Cause.NOT_MEASURED, f"{_named(rule)} has numbers that no pilot gives")
 
 
 def _layers(rule: _OfLayers, pilot: Pilot) -> list[LayerKey] | Refusal:

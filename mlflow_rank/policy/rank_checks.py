@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 
-from mlflow_rank.evidence.contents import Alarms, Measurement, RankRow
+from mlflow_rank.evidence.contents import Alarms
+from mlflow_rank.evidence.measured import Column, Measurement, RankRow
 from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.admission import Refusal
 from mlflow_rank.policy.outcomes import Cause, Observation
@@ -23,13 +24,12 @@ from mlflow_rank.policy.vocabulary import RANKS, Bound
 
 BOUND_IN_WORDS = {"point": "", "corrected": "corrected ", "ci_lower": "lower bound of ", "ci_upper": "upper bound of "}
 WIDEST = 10.0  # half of a 95 % interval of a log ratio: a factor of 22,000 either way
-FIELDS: Mapping[Bound, Callable[[RankRow], float | None]] = {
+NUMBERS: Mapping[Bound, Callable[[Column], Mapping[int, float]]] = {
     "point": attrgetter("value"),
     "corrected": attrgetter("corrected"),
     "ci_lower": attrgetter("low"),
     "ci_upper": attrgetter("high"),
 }
-Rows = Mapping[int, RankRow]
 Numbers = Mapping[int, float]
 _OfLayers = RankAtLeast | RankAtMost | RankWithinEnvelope | CentringDisagreement
 
@@ -40,18 +40,18 @@ def check_rank_limit(rule: RankAtLeast | RankAtMost, view: View) -> Iterator[Rea
         yield view.why_no_measurement()
     shared, named = rule.unit == "share_of_dim", f"{BOUND_IN_WORDS[rule.bound]}{_named(rule, rule.centred)}"
     limits = Limits(at_least=rule.value) if isinstance(rule, RankAtLeast) else Limits(at_most=rule.value)
-    for statement, layers, rows in _each_measurement(rule, rule.centred, view):
-        known = _known(rows, rule.bound)
+    for statement, layers, column in _each_measurement(rule, rule.centred, view):
+        known = NUMBERS[rule.bound](column)
         if shared:
-            known = {layer: number / rows[layer].dim for layer, number in known.items()}
+            known = {layer: number / column.rows[layer].dim for layer, number in known.items()}
 
-        def words(layer: int, number: float, rows: Rows = rows) -> tuple[str, Observation]:
-            row = rows[layer]
+        def words(layer: int, number: float, column: Column = column) -> tuple[str, Observation]:
+            row = column.rows[layer]
             observed = Observation(number, *_scaled(row, row.dim if shared else 1), row.n)
             return f"{named} is {number:.4g}{' of D' if shared else ''}", observed
 
-        def why(layer: int, rows: Rows = rows) -> Refusal:
-            return _why(rows, layer, rule, rule.centred)
+        def why(layer: int, column: Column = column) -> Refusal:
+            return _why(column, layer, rule, rule.centred)
 
         if isinstance(layers, Reading):
             yield layers
@@ -72,24 +72,24 @@ def check_envelope(rule: RankWithinEnvelope, view: View) -> Iterator[Reading]:
     if not others:
         why = view.champions("measurement").why_none("measurement")
         yield Reading.unknown(Cause.CHAMPION_UNKNOWN, f"the champion's measurement: {why.detail}")
-    for statement, layers, rows in _each_measurement(rule, rule.centred, view):
+    for statement, layers, column in _each_measurement(rule, rule.centred, view):
         for other in others:
-            yield layers if isinstance(layers, Reading) else _compared(rule, statement, layers, rows, other)
+            yield layers if isinstance(layers, Reading) else _compared(rule, statement, layers, column, other)
 
 
 def check_centring(rule: CentringDisagreement, view: View) -> Iterator[Reading]:
     """Divide the larger of centred and uncentred rank of every layer by the smaller."""
     if not view.measurements():
         yield view.why_no_measurement()
-    for statement, layers, rows in _each_measurement(rule, True, view):
-        measurement = statement.content
-        others = measurement.rows_of(rule.metric, rule.level, False) if isinstance(measurement, Measurement) else {}
-        one, other = _known(rows, rule.bound), _known(others, rule.bound)
+    for statement, measurement in view.measurements():
+        layers = _layers(rule, measurement, view)
+        column, uncentred = (measurement.column(rule.metric, rule.level, centred) for centred in (True, False))
+        one, other = NUMBERS[rule.bound](column), NUMBERS[rule.bound](uncentred)
         both = {layer: (one[layer], other[layer]) for layer in one if layer in other}
         known = {layer: max(pair) / min(pair) for layer, pair in both.items() if min(pair) > 0.0}
 
-        def why(layer: int, rows: Rows = rows, one: Numbers = one, others: Rows = others) -> Refusal:
-            return _why(others, layer, rule, False) if layer in one else _why(rows, layer, rule, True)
+        def why(layer: int, column: Column = column, one: Numbers = one, uncentred: Column = uncentred) -> Refusal:
+            return _why(uncentred, layer, rule, False) if layer in one else _why(column, layer, rule, True)
 
         def words(layer: int, factor: float, both: Mapping[int, tuple[float, float]] = both) -> tuple[str, Observation]:
             centred, uncentred = both[layer]
@@ -97,7 +97,7 @@ def check_centring(rule: CentringDisagreement, view: View) -> Iterator[Reading]:
             return f"{rule.metric} ({rule.level}) is {numbers}: a factor of {factor:.3g}", Observation(factor)
 
         if isinstance(layers, Reading):
-            yield layers
+            yield layers.of(statement)
         else:
             limits = Limits(at_most=rule.at_most)
             yield worst_layer(layers, known, limits, why=why, words=words, statements=[statement])
@@ -119,7 +119,7 @@ def check_alarms(rule: NoOpenAlarm, view: View) -> Iterator[Reading]:
 
 
 def _compared(
-    rule: RankWithinEnvelope, statement: Presented, layers: Sequence[int], rows: Rows, other: Presented
+    rule: RankWithinEnvelope, statement: Presented, layers: Sequence[int], column: Column, other: Presented
 ) -> Reading:
     ours, theirs = statement.content, other.content
     if not isinstance(ours, Measurement) or not isinstance(theirs, Measurement):
@@ -129,17 +129,16 @@ def _compared(
     if differing:
         detail = f"candidate and champion were measured differently in {', '.join(differing)}"
         return Reading.unknown(Cause.OTHER_CONVENTION, detail).of(statement, other)
-    champions = theirs.rows_of(rule.metric, rule.level, rule.centred)
-    ratios = {layer: _ratio(rule, row, champions[layer]) for layer, row in rows.items() if layer in champions}
+    champions = theirs.column(rule.metric, rule.level, rule.centred)
+    shared = column.rows.keys() & champions.rows.keys()
+    ratios = {layer: _ratio(rule, layer, column, champions) for layer in shared}
     known = {layer: ratio for layer, ratio in ratios.items() if isinstance(ratio, _Ratio)}
 
     def why(layer: int) -> Refusal:
         refusal = ratios.get(layer)
-        return (
-            refusal
-            if isinstance(refusal, Refusal)
-            else _why(rows if layer not in rows else champions, layer, rule, rule.centred)
-        )
+        if isinstance(refusal, Refusal):
+            return refusal
+        return _why(champions if layer in column.rows else column, layer, rule, rule.centred)
 
     def words(layer: int, held: float) -> tuple[str, Observation]:
         ratio = known[layer]
@@ -166,17 +165,17 @@ class _Ratio:
     high: float | None
 
 
-def _ratio(rule: RankWithinEnvelope, ours: RankRow, theirs: RankRow) -> _Ratio | Refusal:
+def _ratio(rule: RankWithinEnvelope, layer: int, ours: Column, theirs: Column) -> _Ratio | Refusal:
     plain: Bound = "point" if rule.bound in ("ci_lower", "ci_upper") else rule.bound
     numbers = []
-    for row in (ours, theirs):
-        number = _known({row.layer: row}, plain).get(row.layer)
+    for column in (ours, theirs):
+        number = NUMBERS[plain](column).get(layer)
         if number is None:
-            return _why({row.layer: row}, row.layer, rule, rule.centred, plain)
+            return _why(column, layer, rule, rule.centred, plain)
         if number <= 0.0:
             return Refusal(Cause.NOT_MEASURED, "a number is not above 0")
         numbers.append(number)
-    value, spread = numbers[0] / numbers[1], _relative_error([ours, theirs])
+    value, spread = numbers[0] / numbers[1], _relative_error([ours.rows[layer], theirs.rows[layer]])
     if rule.bound in ("ci_lower", "ci_upper") and spread is None:
         return Refusal(Cause.NO_INTERVAL, "candidate or champion has no interval that says anything")
     low, high = (None, None) if spread is None else (value * math.exp(-spread), value * math.exp(spread))
@@ -201,15 +200,15 @@ def _relative_error(rows: list[RankRow]) -> float | None:
 
 def _each_measurement(
     rule: _OfLayers, centred: bool, view: View
-) -> Iterator[tuple[Presented, list[int] | Reading, Rows]]:
-    """Yield every measurement that counts, with the layers that the rule asks for and the rows that it reads.
+) -> Iterator[tuple[Presented, list[int] | Reading, Column]]:
+    """Yield every measurement that counts, with the layers that the rule asks for and the column that it reads.
 
     In place of the layers comes a reading that says why they are not known.
     """
     for statement, measurement in view.measurements():
         layers = _layers(rule, measurement, view)
-        rows = measurement.rows_of(rule.metric, rule.level, centred)
-        yield statement, layers.of(statement) if isinstance(layers, Reading) else layers, rows
+        column = measurement.column(rule.metric, rule.level, centred)
+        yield statement, layers.of(statement) if isinstance(layers, Reading) else layers, column
 
 
 def _layers(rule: _OfLayers, measurement: Measurement, view: View) -> list[int] | Reading:
@@ -230,19 +229,9 @@ def _chosen(task: str, view: View) -> list[int] | Reading:
     return layers or Reading.unknown(Cause.NO_LAYER_CHOSEN, f"the pilot of {task} chose no layer")
 
 
-def _known(rows: Rows, bound: Bound) -> dict[int, float]:
-    """Return the number of each row that is held against limits, where it is known."""
-    number_of = FIELDS[bound]
-    return {
-        layer: number
-        for layer, row in rows.items()
-        if row.status != "unknown" and (number := number_of(row)) is not None
-    }
-
-
-def _why(rows: Rows, layer: int, rule: _OfLayers, centred: bool, bound: Bound | None = None) -> Refusal:
+def _why(column: Column, layer: int, rule: _OfLayers, centred: bool, bound: Bound | None = None) -> Refusal:
     """Return why the number of a layer is not known."""
-    row, bound = rows.get(layer), bound or rule.bound
+    row, bound = column.rows.get(layer), bound or rule.bound
     if row is None:
         return Refusal(Cause.NOT_IN_EVIDENCE, f"{_named(rule, centred)} is not in the evidence")
     if row.status == "unknown":

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from mlflow_rank.evidence.contents import LayerKey, Measurement, Pilot
+from mlflow_rank.evidence.fields import LayerKey
+from mlflow_rank.evidence.measured import Measurement
+from mlflow_rank.evidence.piloted import Pilot
 from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.admission import Admitted, Refusal, admit
 from mlflow_rank.policy.case import Case, Champion, NoChampion
@@ -86,17 +88,21 @@ def worst_layer(
         words: of a layer and its number: what was seen, in words and as an observation.
         statements: that the numbers were read from.
     """
-    held = {layer: known[layer] for layer in layers if layer in known and -LARGEST <= known[layer] <= LARGEST}
-    passed = sum(limits.at_least <= number <= limits.at_most for number in held.values())
+    held = [known.get(layer) for layer in layers]
+    numbers = [number for number in held if number is not None and -LARGEST <= number <= LARGEST]
+    lowest, highest = limits.at_least, limits.at_most
+    low, high = (min(numbers), max(numbers)) if numbers else (highest, lowest)
+    below, above = low - lowest, highest - high
+    passes = below >= 0.0 and above >= 0.0
+    passed = len(numbers) if passes else len([number for number in numbers if lowest <= number <= highest])
     evidence, counted = tuple(sorted({each.digest for each in statements})), (passed, len(layers))
-    if passed == len(held) < len(layers):
-        layer = next(layer for layer in layers if layer not in held)
+    if passes and len(numbers) < len(layers):
+        layer = next(layer for layer, number in zip(layers, held, strict=True) if number not in numbers)
         refusal = why(layer) if layer not in known else Refusal(Cause.NOT_MEASURED, "its number is beyond measure")
         return Reading(None, layer=layer, refusal=refusal, evidence=evidence, layers=counted)
-    low, high = min(held, key=held.__getitem__), max(held, key=held.__getitem__)
-    below, above = held[low] - limits.at_least, limits.at_most - held[high]
-    layer, margin, bound = (low, below, limits.at_least) if below <= above else (high, above, limits.at_most)
-    said, observed = words(layer, held[layer])
+    number, margin, bound = (low, below, lowest) if below <= above else (high, above, highest)
+    layer = layers[held.index(number)]
+    said, observed = words(layer, number)
     return Reading(margin >= 0.0, said, observed, margin, layer, None, evidence, bound, counted)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mlflow_rank.evidence.contents import Alarms, Approval, Measurement, Pilot, Waiver
+from mlflow_rank.evidence.contents import Alarms, Approval, Waiver
+from mlflow_rank.evidence.measured import Measurement
+from mlflow_rank.evidence.piloted import Pilot
 from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.reports.untrusted_text import plain
 

@@ -16,16 +16,10 @@ from hypothesis import strategies as st
 
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.canonical import canonical_json
-from mlflow_rank.evidence.contents import (
-    Alarms,
-    Approval,
-    Measurement,
-    Pilot,
-    Waiver,
-    contents_of,
-    made_at_of,
-)
+from mlflow_rank.evidence.contents import Alarms, Approval, Waiver, contents_of, made_at_of
+from mlflow_rank.evidence.measured import Measurement
 from mlflow_rank.evidence.pilot_rows import NUMBERS
+from mlflow_rank.evidence.piloted import Pilot, PilotRow
 from mlflow_rank.evidence.statement import ALARMS, APPROVAL, DECISION, MEASUREMENT, PILOT, WAIVER, Statement, Subject
 
 AT = "2026-11-25T12:00:00Z"
@@ -156,10 +150,10 @@ def test_a_number_that_is_claimed_twice_is_refused(kind):
 
 def test_rows_are_found_by_what_they_are_of():
     content = read(MEASUREMENT, GOOD[MEASUREMENT])
-    row = content.rows["effective_rank", "frame", True][1]
+    row = content.column("effective_rank", "frame", True).rows[1]
 
     assert (row.layer, row.metric, row.level, row.centred) == (1, "effective_rank", "frame", True)
-    assert sum(len(layers) for layers in content.rows.values()) == len(GOOD[MEASUREMENT]["document"]["ranks"])
+    assert sum(len(column.rows) for column in content.columns.values()) == len(GOOD[MEASUREMENT]["document"]["ranks"])
     assert content.layers == {0, 1, 2}
     found = read(PILOT, GOOD[PILOT])
     assert found.rows["keyword", "in_domain", "balanced_accuracy", "ridge", "all"]["pilot_best"].layer == "pilot_best"
@@ -168,8 +162,6 @@ def test_rows_are_found_by_what_they_are_of():
 
 
 def test_every_number_of_a_pilot_row_that_rules_ask_for_is_one_that_is_written():
-    from mlflow_rank.evidence.contents import PilotRow
-
     names = {"task", "domain", "layer", "head", "shots", "metric", "status", "cause"}
     assert set(PilotRow.model_fields) - names <= set(NUMBERS)
 

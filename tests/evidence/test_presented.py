@@ -14,9 +14,9 @@ from evidence import DAY, MODEL, NOW, alarms, digest, measured, measurement
 from hypothesis import strategies as st
 
 from mlflow_rank.evidence.canonical import digest_of_bytes
-from mlflow_rank.evidence.contents import Measurement
 from mlflow_rank.evidence.envelope import Envelope
 from mlflow_rank.evidence.keys import PrivateKey
+from mlflow_rank.evidence.measured import Measurement
 from mlflow_rank.evidence.presented import KINDS, UNREADABLE, Presented, each_once, present
 from mlflow_rank.evidence.statement import ALARMS, DECISION, MEASUREMENT, Statement, Subject
 from mlflow_rank.evidence.trust import read_trust

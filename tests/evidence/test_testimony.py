@@ -15,11 +15,14 @@ from securesystemslib.signer import SSlibKey
 
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.canonical import digest_of
-from mlflow_rank.evidence.contents import Approval, Measurement, Pilot, Waiver, contents_of, made_at_of
+from mlflow_rank.evidence.contents import Alarms, Approval, Waiver, contents_of, made_at_of
 from mlflow_rank.evidence.envelope import Envelope
+from mlflow_rank.evidence.measured import Measurement
+from mlflow_rank.evidence.piloted import Pilot
 from mlflow_rank.evidence.presented import present
 from mlflow_rank.evidence.statement import Statement, Subject, read_statement
 from mlflow_rank.evidence.testimony import (
+    alarms_statement,
     approval_statement,
     decision_statement,
     evidence_subject,
@@ -36,6 +39,9 @@ NOW = datetime(2026, 11, 25, 13, 0, 0, 999_999, tzinfo=timezone(timedelta(hours=
 FILES, LOGGED = evidence.digest("checkpoint"), evidence.digest("logged model")
 
 
+ALARM = {"id": "1", "state": "open", "alarm": "divergence", "since_step": 400, "message": "the loss is NaN"}
+
+
 def about(document: Document, files: str | None = FILES) -> Document:
     return document | {"model": document["model"] | {"files_digest": files}}
 
@@ -50,6 +56,7 @@ def statements() -> dict[str, Statement]:
     return {
         "measurement": measurement_statement(about(evidence.measurement()), now=NOW),
         "pilot": pilot_statement(about(evidence.pilot()), now=NOW),
+        "alarms": alarms_statement(Subject("encoder", FILES), monitor="run-7", alarms=[ALARM], now=NOW),
         "approval": approval_statement(request, verdict="approve", comment="yes", now=NOW, expires_at=later),
         "waiver": waiver_statement(
             Subject("encoder", FILES), policy=FILES, rule="age", reason="holiday", ticket="T-1", now=NOW,
@@ -104,10 +111,27 @@ def test_it_says_in_utc_when_it_was_made_and_is_presented_as_what_it_is(kind: st
 
 @pytest.mark.parametrize(
     ("kind", "content"),
-    [("measurement", Measurement), ("pilot", Pilot), ("approval", Approval), ("waiver", Waiver)],
+    [("measurement", Measurement), ("pilot", Pilot), ("alarms", Alarms), ("approval", Approval), ("waiver", Waiver)],
 )
 def test_rules_read_what_was_stated(kind: str, content: type) -> None:
     assert isinstance(contents_of(statements()[kind], named="it"), content)
+
+
+# alarms
+
+
+def test_a_monitor_that_raised_nothing_says_so() -> None:
+    statement = alarms_statement(Subject("encoder", FILES), monitor="run-7", alarms=[], now=NOW)
+
+    content = contents_of(statement, named="it")
+    assert isinstance(content, Alarms)
+    assert (content.monitor, content.alarms) == ("run-7", ())
+
+
+@pytest.mark.parametrize("change", [{"state": "over"}, {"id": 1}, {"alarm": None}])
+def test_an_alarm_that_no_rule_could_read_is_not_stated(change: Document) -> None:
+    with pytest.raises(EvidenceError, match="monitor run-7 does not say"):
+        alarms_statement(Subject("encoder", FILES), monitor="run-7", alarms=[ALARM | change], now=NOW)
 
 
 # measurements and pilots

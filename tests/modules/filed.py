@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import serialization
 
 from mlflow_rank.evidence.file_manifest import file_manifest
 from mlflow_rank.evidence.keys import PrivateKey
-from mlflow_rank.evidence.statement import ALARMS, Statement, Subject
-from mlflow_rank.evidence.testimony import measurement_statement, pilot_statement
+from mlflow_rank.evidence.statement import Statement, Subject
+from mlflow_rank.evidence.testimony import alarms_statement, measurement_statement, pilot_statement
 from mlflow_rank.evidence.trust import TrustStore, read_trust
 from mlflow_rank.workflow.evidencing import sealed
 
@@ -128,9 +128,9 @@ class Desk:
     def alarms(self, *states: str, name: str = "alarms", **how: Any) -> Path:
         """What a monitor said of the model: an alarm in each of the states."""
         listed = [{"id": str(at), "state": state, "alarm": "divergence"} for at, state in enumerate(states)]
-        said = {"made_at": (how.get("now") or hour_ago()).isoformat(), "monitor": "run-7", "alarms": listed}
         subject = Subject(how.get("called", "models:/encoder/7"), how.get("about") or self.digest)
-        return self.write(f"evidence/{name}{SUFFIX}", _signed(Statement((subject,), ALARMS, said), how))
+        said = alarms_statement(subject, monitor="run-7", alarms=listed, now=how.get("now") or hour_ago())
+        return self.write(f"evidence/{name}{SUFFIX}", _signed(said, how))
 
     def _about(self, document: Document, how: Mapping[str, Any]) -> Document:
         about = {"files_digest": how.get("about") or self.digest, "spec": how.get("called", "models:/encoder/7")}

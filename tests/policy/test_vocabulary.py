@@ -8,7 +8,7 @@ import evidence
 import pytest
 
 from mlflow_rank.evidence import trust
-from mlflow_rank.evidence.contents import PilotRow
+from mlflow_rank.evidence.piloted import PilotRow
 from mlflow_rank.policy import vocabulary
 from mlflow_rank.policy.admission import _NEAREST
 from mlflow_rank.policy.checking import CHECKS
