@@ -114,11 +114,19 @@ def waiver_statement(
     return Statement((subject,), WAIVER, predicate)
 
 
-def decision_statement(decision: Document, *, now: datetime) -> Statement:
-    """Return the statement of a decision, about the files that it decided on."""
+def decision_statement(decision: Document, *, now: datetime, checkpoint: str | None = None) -> Statement:
+    """Return the statement of a decision, about the files that it decided on.
+
+    Args:
+        decision: the document of a decision.
+        now: when it is made.
+        checkpoint: of the ledger before this decision, where there is one: whoever has the decision can tell later
+            whether the ledger's past was rewritten.
+    """
     request = _part(decision, "request")
     subject = Subject(str(request["model"]), str(request["digest"]))
-    return Statement((subject,), DECISION, {**_made(now), "decision": decision})
+    seen = {} if checkpoint is None else {"checkpoint": checkpoint}
+    return Statement((subject,), DECISION, {**_made(now), "decision": decision, **seen})
 
 
 def summary_statement(decision: Document) -> Statement:

@@ -1,40 +1,25 @@
-"""Which registered models no policy is asked about: there, every promotion to a protected target is denied."""
+"""How registered models stand: which policies are asked, and what none covers, where every promotion is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from mlflow_rank.policy.load import Policy
 from mlflow_rank.policy.model import PromotionPolicy
+from mlflow_rank.policy.scope import Standing, standing
 
 
-@dataclass(frozen=True, slots=True)
-class Covered:
-    """A model and a target, and the names of the policies that are asked when it is promoted there."""
+def coverage(policies: Sequence[Policy], models: Iterable[str], targets: Sequence[str]) -> list[Standing]:
+    """Return how every model and target stands, in order of model.
 
-    model: str
-    target: str
-    policies: tuple[str, ...]
-
-
-def coverage(policies: Sequence[PromotionPolicy], models: Iterable[str], targets: Sequence[str]) -> list[Covered]:
-    """Return, for every model and target, which policies cover it.
-
-    >>> coverage([], ["encoder"], ["alias:champion"])
-    [Covered(model='encoder', target='alias:champion', policies=())]
+    >>> [each.kind for each in coverage([], ["encoder"], ["alias:champion"])]
+    ['uncovered']
     """
-    return [
-        Covered(
-            model,
-            target,
-            tuple(sorted({policy.metadata.name for policy in policies if policy.matches(model, target)})),
-        )
-        for model in sorted(models)
-        for target in targets
-    ]
+    return [standing(policies, model, target) for model in sorted(models) for target in targets]
 
 
-def protected_targets(policies: Sequence[PromotionPolicy], usual: Sequence[str] = ("alias:champion",)) -> list[str]:
-    """Return the targets that any policy names, and the usual ones."""
-    named = {target for policy in policies if policy.match.targets != "any" for target in policy.match.targets}
+def protected_targets(policies: Sequence[Policy], usual: Sequence[str] = ("alias:champion",)) -> list[str]:
+    """Return the targets that any policy that may approve names, and the usual ones."""
+    asking = [policy.match.targets for policy in policies if isinstance(policy, PromotionPolicy)]
+    named = {target for targets in asking if targets != "any" for target in targets}
     return sorted(named | set(usual))

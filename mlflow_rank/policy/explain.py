@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from mlflow_rank.policy.exemption import Exemption
 from mlflow_rank.policy.formula import AllOf, AnyOf
 from mlflow_rank.policy.load import Policy
-from mlflow_rank.policy.model import PromotionPolicy
+from mlflow_rank.policy.model import PromotionPolicy, WatchPolicy
 from mlflow_rank.policy.vocabulary import ERROR_RATES
 
 BOUNDS = {
@@ -48,9 +49,26 @@ def _lines(policy: Policy) -> Iterator[str]:
     yield f"{metadata.name}, revision {metadata.revision}, owned by {_listed(metadata.owners)}."
     if metadata.description:
         yield metadata.description.strip()
+    if isinstance(policy, Exemption):
+        yield from _exempt(policy)
+    else:
+        yield from _asks(policy)
+
+
+def _exempt(exemption: Exemption) -> Iterator[str]:
+    yield (
+        f"Models named {_listed(exemption.models, 'or')} need no approval: the gate leaves them alone, except those "
+        "that a PromotionPolicy names."
+    )
+    yield f"Why: {exemption.reason.strip()}"
+    yield "It has no rules and plays no part in a decision."
+
+
+def _asks(policy: PromotionPolicy | WatchPolicy) -> Iterator[str]:
     targets = "any target" if policy.match.targets == "any" else _listed(policy.match.targets, "or")
     yield f"It is asked when models named {_listed(policy.match.models, 'or')} go to {targets}."
     if isinstance(policy, PromotionPolicy):
+        yield from _ungated(policy)
         yield _MODES[policy.mode]
     else:
         yield "It warns or stays silent, and cannot approve anything; so unsigned evidence counts."
@@ -73,6 +91,15 @@ def _lines(policy: Policy) -> Iterator[str]:
     yield f"It approves when {_formula(policy.formula)}."
     yield "A rule without an answer (no evidence, too little audio, a bad signature, ...) does not pass."
     yield from _people(policy)
+
+
+def _ungated(policy: PromotionPolicy) -> Iterator[str]:
+    globs = policy.match.ungated_aliases
+    if globs:
+        aliases = f"alias {globs[0]}" if len(globs) == 1 else f"aliases {_listed(globs)}"
+        yield f"The gate leaves their {aliases} alone, if every policy that names the model says so."
+    if policy.match.targets != "any":
+        yield f"The gate refuses {'other ' if globs else ''}aliases and stages that no policy is asked about."
 
 
 def _people(policy: PromotionPolicy) -> Iterator[str]:

@@ -7,15 +7,16 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from mlflow_rank.evidence.strict_yaml import DocumentError, YamlDocument
+from mlflow_rank.policy.exemption import Exemption
 from mlflow_rank.policy.model import API_VERSION, PromotionPolicy, WatchPolicy
 
-Policy = PromotionPolicy | WatchPolicy
+Policy = PromotionPolicy | WatchPolicy | Exemption
 ANY_POLICY: TypeAdapter[Policy] = TypeAdapter(Annotated[Policy, Field(discriminator="kind")])
 SCHEMA_ADDRESS = "https://json-schema.org/draft/2020-12/schema"
 
 
 def load_policy(text: str, *, named: str) -> Policy:
-    """Return the policy that a YAML text holds.
+    """Return the policy that a YAML text holds, or the exemption from all policies.
 
     Args:
         text: the whole document.

@@ -7,7 +7,6 @@ of ranks and alarms only: it warns, and has no way to approve.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -26,9 +25,10 @@ from mlflow_rank.policy.formula import (
     needless,
     ways_to_pass,
 )
+from mlflow_rank.policy.matching import Match, PromotionMatch
 from mlflow_rank.policy.rank_rules import RankAtLeast, RankAtMost
 from mlflow_rank.policy.rules import Rule, WatchRule
-from mlflow_rank.policy.vocabulary import Duration, Identifier, Mode, Preset, Role, Target, Targets
+from mlflow_rank.policy.vocabulary import Duration, Identifier, Mode, Preset, Role, Target
 
 API_VERSION = "mlflow-rank/v1"
 Roles = Annotated[tuple[Role, ...], Field(min_length=1)]
@@ -44,14 +44,6 @@ class Metadata(Closed):
     owners: Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], ...], Field(min_length=1)]
     """People or teams who answer for this policy."""
     description: Annotated[str, StringConstraints(max_length=2000)] = ""
-
-
-class Match(Closed):
-    """Which models, and which promotions of them, the policy is asked about."""
-
-    models: Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=256)], ...], Field(min_length=1)]
-    """Names of registered models, with * ? [..] as in file names; upper and lower case differ."""
-    targets: Targets
 
 
 class EvidenceTerms(Closed):
@@ -102,14 +94,14 @@ class _Policy(Closed):
 
     def matches(self, model: str, target: str) -> bool:
         """Say whether the policy is asked about this model and this target."""
-        named = any(fnmatchcase(model, glob) for glob in self.match.models)
-        return named and (self.match.targets == "any" or target in self.match.targets)
+        return self.match.names(model) and self.match.includes(target)
 
 
 class PromotionPolicy(_Policy):
     """A policy that may approve: only where pilots passed, whatever else it asks."""
 
     kind: Literal["PromotionPolicy"]
+    match: PromotionMatch
     mode: Mode
     """audit: decisions are recorded only. warn: also shown. enforce: what is denied does not happen."""
     promote: Literal["manual", "automatic"] = "manual"
@@ -129,7 +121,10 @@ class PromotionPolicy(_Policy):
 
     def document(self) -> dict[str, Any]:
         """Return the policy as JSON values, in an order of its own."""
-        return super().document() | {"decide": in_order(self.formula)}
+        document = super().document() | {"decide": in_order(self.formula)}
+        if not self.match.ungated_aliases:
+            del document["match"]["ungated_aliases"]  # what is not written changes no digest
+        return document
 
     @property
     def proving(self) -> tuple[str, ...]:
@@ -239,12 +234,7 @@ def _common_misfits(rules: Sequence[Any], match: Match) -> Iterator[Misfit]:
         layers = getattr(rule, "layers", ())
         if isinstance(layers, tuple) and len(set(layers)) < len(layers):
             yield ("rules", position, "layers"), "names a layer twice"
-    for position, glob in enumerate(match.models):
-        if not glob.isascii():
-            yield ("match", "models", position), f"{glob!r} holds letters that are not ASCII and may look like others"
-    for name, values in (("models", match.models), ("targets", match.targets)):
-        if isinstance(values, tuple) and len(set(values)) < len(values):
-            yield ("match", name), "names one twice"
+    yield from match.misfits()
 
 
 def _clashes(rules: Sequence[Any]) -> Iterator[tuple[str, str]]:
@@ -280,6 +270,7 @@ __all__ = [
     "EvidenceTerms",
     "Match",
     "Metadata",
+    "PromotionMatch",
     "PromotionPolicy",
     "Target",
     "Waivers",

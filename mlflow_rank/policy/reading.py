@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from mlflow_rank.evidence.fields import LayerKey
 from mlflow_rank.evidence.measured import Measurement
@@ -88,8 +88,8 @@ def worst_layer(
         words: of a layer and its number: what was seen, in words and as an observation.
         statements: that the numbers were read from.
     """
-    held = [known.get(layer) for layer in layers]
-    numbers = [number for number in held if number is not None and -LARGEST <= number <= LARGEST]
+    held = list(map(known.get, layers))
+    numbers = _usable(held)
     lowest, highest = limits.at_least, limits.at_most
     low, high = (min(numbers), max(numbers)) if numbers else (highest, lowest)
     below, above = low - lowest, highest - high
@@ -104,6 +104,15 @@ def worst_layer(
     layer = layers[held.index(number)]
     said, observed = words(layer, number)
     return Reading(margin >= 0.0, said, observed, margin, layer, None, evidence, bound, counted)
+
+
+def _usable(held: list[float | None]) -> list[float]:
+    """Return the numbers that can be held against a bound; all at once in the usual case, where all of them can."""
+    if None not in held:
+        numbers = cast("list[float]", held)
+        if math.isfinite(sum(numbers)) and min(numbers) >= -LARGEST and max(numbers) <= LARGEST:
+            return numbers
+    return [number for number in held if number is not None and -LARGEST <= number <= LARGEST]
 
 
 def without_champion(case: Case, first: FirstPromotion) -> Reading | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mlflow_rank.errors import EvidenceError
@@ -12,7 +12,9 @@ from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.case import Candidate, Case, Champion, NoChampion, Request, UnknownChampion
 from mlflow_rank.policy.decide import decide
 from mlflow_rank.policy.decision import Decision
+from mlflow_rank.policy.load import Policy
 from mlflow_rank.policy.model import PromotionPolicy
+from mlflow_rank.policy.scope import Standing, standing
 
 Document = Mapping[str, object]
 
@@ -30,15 +32,30 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """A recorded decision, and the one that other policies give."""
+    """A recorded decision, the one that other policies give, and whether they would be asked at all."""
 
     recorded: Recorded
     decision: Decision
+    standing: Standing
+
+    @property
+    def would_be(self) -> str:
+        """The verdict, or `ungated` or `exempt` where nobody would be asked."""
+        return self.standing.kind if self.standing.left_alone else self.decision.verdict
+
+    @property
+    def because(self) -> str:
+        """Why, in one sentence."""
+        return self.standing.reason if self.standing.left_alone else self.decision.sentence
 
     @property
     def flips(self) -> bool:
-        """Whether the verdict changes."""
-        return self.recorded.verdict != self.decision.verdict
+        """Whether the verdict changes, or nobody gives one any more."""
+        return self.recorded.verdict != self.would_be
+
+    def under(self, policies: Sequence[Policy]) -> Replayed:
+        """Return the same decision beside the standing that these policies give, exemptions among them."""
+        return replace(self, standing=_standing(policies, self.recorded))
 
 
 def recorded(document: Document, pool: Mapping[str, Presented]) -> Recorded:
@@ -83,10 +100,15 @@ def recorded(document: Document, pool: Mapping[str, Presented]) -> Recorded:
         ) from error
 
 
-def replay(policies: Sequence[PromotionPolicy], decisions: Sequence[Recorded]) -> list[Replayed]:
+def replay(policies: Sequence[Policy], decisions: Sequence[Recorded]) -> list[Replayed]:
     """Decide every recorded case again, each at the time at which it was decided, in order of time."""
+    promotions = [each for each in policies if isinstance(each, PromotionPolicy)]
     ordered = sorted(decisions, key=lambda each: (each.at, each.id))
-    return [Replayed(each, decide(policies, each.case, each.at)) for each in ordered]
+    return [Replayed(each, decide(promotions, each.case, each.at), _standing(policies, each)) for each in ordered]
+
+
+def _standing(policies: Sequence[Policy], of: Recorded) -> Standing:
+    return standing(policies, of.case.request.model, of.case.request.target)
 
 
 def _mapping(value: object) -> Document:

@@ -1,0 +1,1 @@
+"""What happened: the ledger of every request, decision and change, and how it is proved."""

@@ -1,0 +1,264 @@
+"""The ledger in a database: every function works inside the transaction of whoever calls it.
+
+Whoever appends takes the lock first, before anything else in that transaction is read or written: an UPDATE of the
+head's row, which SQLite and PostgreSQL alike make others wait for. What was read before it may be out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from mlflow_rank.audit.entry import SALT_BYTES, Entry, Record, sealed, start_of, written
+from mlflow_rank.audit.merkle import CompactRange
+from mlflow_rank.audit.placements import Placement, Placements, moves_of
+from mlflow_rank.audit.tables import HEAD_ID, evidence_table, head_table, ledger_table, placements_table
+from mlflow_rank.errors import LedgerError
+from mlflow_rank.evidence.strict_json import MOST_BYTES
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row, Select
+    from sqlalchemy.orm import Session
+
+    Database = Connection | Session
+
+PAGE = 1000  # entries that are read at once; between pages SQLite lets writers in
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the ledger ends: whose it is, the hash of its last entry, and its tree."""
+
+    ledger_id: str
+    hash: str
+    tree: CompactRange
+
+    @property
+    def size(self) -> int:
+        """Return how many entries there are, which is the number of the next."""
+        return self.tree.size
+
+    @property
+    def origin(self) -> str:
+        """Return by what name checkpoints call this ledger."""
+        return f"mlflow-rank/{self.ledger_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEvidence:
+    """Accepted evidence: the digest of its statement, when it came, and the bytes of its envelope."""
+
+    digest: str
+    kind: str
+    received_at: str
+    envelope: bytes
+
+
+def empty_head(ledger_id: str) -> Head:
+    """Return the head of a ledger without entries."""
+    return Head(ledger_id, start_of(ledger_id), CompactRange())
+
+
+def lock(connection: Database) -> Head:
+    """Make others who append wait until this transaction ends, and return where the ledger ends.
+
+    Raises:
+        LedgerError: there is no ledger in this database.
+    """
+    connection.execute(update(head_table).where(head_table.c.id == HEAD_ID).values(size=head_table.c.size))
+    return head_of(connection)
+
+
+def head_of(connection: Database) -> Head:
+    """Return where the ledger ends, without waiting for anybody.
+
+    Raises:
+        LedgerError: there is no ledger in this database, or its head is not what the ledger writes.
+    """
+    row = connection.execute(select(head_table).where(head_table.c.id == HEAD_ID)).one_or_none()
+    if row is None:
+        raise LedgerError(
+            "the ledger of this database has no head",
+            expected="one row in rank_ledger_head",
+            remedy="if somebody deleted it, restore the database; verify the ledger against a signed checkpoint",
+        )
+    try:
+        peaks = tuple(bytes.fromhex(each) for each in json.loads(row.peaks))
+        return Head(row.ledger_id, row.head, CompactRange(row.size, peaks))
+    except (ValueError, TypeError) as error:
+        raise LedgerError("the head of the ledger is damaged", got=ascii(row.peaks)[:80]) from error
+
+
+def append(connection: Database, head: Head, records: Sequence[Record], *, at: datetime) -> tuple[Head, list[Entry]]:
+    """Append records in this order, and return where the ledger ends then, and the entries.
+
+    Args:
+        connection: of the transaction in which `lock` returned `head`.
+        head: where the ledger ends.
+        records: what happened; the moves of changes change the placements as well.
+        at: what time it is. The clock is recorded as it is, even where it went back.
+
+    Raises:
+        LedgerError: something does not fit into the ledger, or somebody appended without the lock.
+    """
+    entries: list[Entry] = []
+    tree, previous = head.tree, head.hash
+    moved = Placements()
+    for record in records:
+        entry = sealed(record, number=tree.size, at=at, previous=previous, salt=secrets.token_bytes(SALT_BYTES))
+        tree, previous = tree.appended(bytes.fromhex(entry.hash)), entry.hash
+        entries.append(entry)
+        if record.kind == "change":
+            moved.move(entry.number, record.workspace, moves_of(record.body), decision_of(record.body))
+    after = Head(head.ledger_id, previous, tree)
+    if not entries:
+        return after, entries
+    try:
+        connection.execute(insert(ledger_table), [_row(entry) for entry in entries])
+        _place(connection, moved)
+    except IntegrityError as error:
+        raise LedgerError(
+            "somebody else appended to the ledger at the same moment",
+            got=f"entry {head.size} is there already",
+            expected="that the lock is taken first",
+            remedy="call again",
+        ) from error
+    values = {"size": tree.size, "head": previous, "peaks": json.dumps([peak.hex() for peak in tree.peaks])}
+    connection.execute(update(head_table).where(head_table.c.id == HEAD_ID).values(values))
+    return after, entries
+
+
+def entries(
+    connection: Database, *, model: str | None = None, workspace: str | None = None, first: int = 0
+) -> Iterator[Entry]:
+    """Yield the entries from number `first` on, of all models or of one, in order; a page at a time."""
+    wanted = select(ledger_table)
+    if model is not None:
+        wanted = wanted.where(ledger_table.c.model == model)
+    if workspace is not None:
+        wanted = wanted.where(ledger_table.c.workspace == workspace)
+    yield from paged(connection, wanted, first)
+
+
+def paged(connection: Database, wanted: Select[Any], first: int = 0) -> Iterator[Entry]:
+    """Yield the entries of a selection from number `first` on, in order; a page at a time."""
+    number = ledger_table.c.number
+    while True:
+        page = connection.execute(wanted.where(number >= first).order_by(number).limit(PAGE)).all()
+        yield from map(_entry, page)
+        if len(page) < PAGE:
+            return
+        first = page[-1].number + 1
+
+
+def find(connection: Database, kind: str, reference: str) -> Entry | None:
+    """Return the last entry of this kind with this reference, such as a decision by its id, or None."""
+    columns = ledger_table.c
+    wanted = select(ledger_table).where(columns.reference == reference, columns.kind == kind)
+    row = connection.execute(wanted.order_by(columns.number.desc()).limit(1)).one_or_none()
+    return None if row is None else _entry(row)
+
+
+def placement(connection: Database, workspace: str, model: str, target: str) -> Placement | None:
+    """Return which version the ledger put at this target; None where there is none."""
+    columns = placements_table.c
+    wanted = select(placements_table).where(
+        columns.workspace == workspace, columns.model == model, columns.target == target
+    )
+    row = connection.execute(wanted).one_or_none()
+    return None if row is None else Placement(**row._mapping)
+
+
+def placements(connection: Database) -> list[Placement]:
+    """Return everything that the ledger put anywhere, by workspace, model and target."""
+    columns = placements_table.c
+    ordered = select(placements_table).order_by(columns.workspace, columns.model, columns.target)
+    return [Placement(**row._mapping) for row in connection.execute(ordered)]
+
+
+def keep_evidence(
+    connection: Database, workspace: str, model: str, version: str, *,
+    digest: str, kind: str, envelope: bytes, received_at: datetime, number: int,
+) -> None:  # fmt: skip
+    """Keep the envelope of accepted evidence, in place of one of the same statement that was kept before.
+
+    Args:
+        connection: of the transaction that appended the entry.
+        workspace: whose model it is.
+        model: which it is about, together with `version`.
+        version: see `model`.
+        digest: of the statement, as the entry's reference.
+        kind: what it is.
+        envelope: the bytes as they were signed.
+        received_at: when it came.
+        number: of the entry of kind `evidence` that says so.
+    """
+    about = {"workspace": workspace, "model": model, "version": version, "digest": digest}
+    columns = evidence_table.c
+    connection.execute(delete(evidence_table).where(*(columns[name] == value for name, value in about.items())))
+    more = {"kind": kind, "received_at": written(received_at), "number": number, "envelope": zlib.compress(envelope)}
+    connection.execute(insert(evidence_table), [about | more])
+
+
+def evidence_of(connection: Database, workspace: str, model: str, version: str) -> list[KeptEvidence]:
+    """Return the evidence that is kept about a version, in the order in which it came.
+
+    Raises:
+        LedgerError: an envelope cannot be read.
+    """
+    columns = evidence_table.c
+    wanted = select(columns.digest, columns.kind, columns.received_at, columns.envelope).where(
+        columns.workspace == workspace, columns.model == model, columns.version == version
+    )
+    rows = connection.execute(wanted.order_by(columns.number)).all()
+    return [KeptEvidence(row.digest, row.kind, row.received_at, unpacked(row.envelope, row.digest)) for row in rows]
+
+
+def unpacked(packed: bytes, digest: str) -> bytes:
+    """Return the bytes of a kept envelope.
+
+    Raises:
+        LedgerError: they are damaged, or larger than an envelope can be.
+    """
+    reader = zlib.decompressobj()
+    try:
+        envelope = reader.decompress(packed, MOST_BYTES)
+    except (zlib.error, TypeError) as error:
+        raise LedgerError(f"the kept evidence {digest} cannot be unpacked", got=str(error)) from error
+    if not reader.eof or reader.unused_data:
+        raise LedgerError(f"the kept evidence {digest} does not end where it should")
+    return envelope
+
+
+def decision_of(body: Mapping[str, object]) -> str | None:
+    """Return the id of the decision behind a change; None where there was none."""
+    decision = body.get("decision")
+    return decision if isinstance(decision, str) else None
+
+
+def _place(connection: Database, moved: Placements) -> None:
+    if not moved.last:
+        return
+    columns = placements_table.c
+    here = [columns[name] == bindparam(f"at_{name}") for name in ("workspace", "model", "target")]
+    keys = [{"at_workspace": key[0], "at_model": key[1], "at_target": key[2]} for key in moved.last]
+    connection.execute(delete(placements_table).where(*here), keys)
+    rows = [{name: getattr(each, name) for name in Placement.__dataclass_fields__} for each in moved.now.values()]
+    if rows:
+        connection.execute(insert(placements_table), rows)
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    return {name: getattr(entry, name) for name in Entry.__dataclass_fields__}
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return Entry(*tuple(row))  # the columns are in the order of its fields

@@ -1,0 +1,37 @@
+"""The decision in a version's description: between two marks, so that what people wrote around it stays."""
+
+from __future__ import annotations
+
+BEGIN, END = "<!-- mlflow-rank: decision -->", "<!-- mlflow-rank: end -->"
+MOST_CHARACTERS = 5000  # that MLflow's column holds
+_CUT = "\n\n… cut here; the whole decision is in the ledger.\n"
+
+
+def with_decision(description: str | None, table: str) -> str:
+    """Return a description with the table of a decision in place of the last one; people's words are never cut.
+
+    >>> print(with_decision("Trained on Tuesday.", "| rule | result |"))
+    Trained on Tuesday.
+    <BLANKLINE>
+    <!-- mlflow-rank: decision -->
+    | rule | result |
+    <!-- mlflow-rank: end -->
+    """
+    before, after = _around(description or "")
+    words = "\n\n".join(part for part in (before, after) if part)
+    room = MOST_CHARACTERS - len(words) - len(BEGIN) - len(END) - 4
+    if len(table) > room:
+        lines, table = table[: max(room - len(_CUT), 0)].rpartition("\n")[0], ""
+        table = lines + _CUT if lines else ""
+    if not table:
+        return words[:MOST_CHARACTERS]
+    block = f"{BEGIN}\n{table.strip()}\n{END}"
+    return f"{words}\n\n{block}" if words else block
+
+
+def _around(description: str) -> tuple[str, str]:
+    before, begin, rest = description.partition(BEGIN)
+    if not begin:
+        return description.rstrip(), ""
+    _, _, after = rest.partition(END)
+    return before.rstrip(), after.strip()

@@ -1,0 +1,328 @@
+"""The gate: a move to a protected target happens in one transaction with the decision that allows it, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Never, TypeVar
+
+from mlflow.exceptions import MlflowException  # noqa: TID253 -- only what stands at MLflow's doors loads this
+
+from mlflow_rank.audit import ledger
+from mlflow_rank.audit.checkpoint import checkpoint_of
+from mlflow_rank.audit.entry import Entry, Record
+from mlflow_rank.audit.lookups import latest_reference
+from mlflow_rank.audit.placements import Move
+from mlflow_rank.errors import EvidenceError
+from mlflow_rank.evidence.envelope import Envelope
+from mlflow_rank.evidence.testimony import decision_statement
+from mlflow_rank.policy.decide import decide
+from mlflow_rank.policy.decision import Decision
+from mlflow_rank.policy.model import PromotionPolicy
+from mlflow_rank.policy.scope import Standing, standing
+from mlflow_rank.policy.targets import canonical_target
+from mlflow_rank.registry.actor import Actor, actor_here, origin_here
+from mlflow_rank.registry.joined_sessions import JoinedSessions
+from mlflow_rank.registry.moves import in_words, moves_between, targets_of
+from mlflow_rank.registry.prompts import is_really_a_prompt
+from mlflow_rank.registry.question import Question
+from mlflow_rank.registry.refusal import refused
+from mlflow_rank.registry.rules_in_force import ReadRules, RulesInForce
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from sqlalchemy.orm import Session
+
+Result = TypeVar("Result")
+Arguments = Mapping[str, object]
+MOST_TRIES = 5  # of a question that changes while it is answered
+GATE = "mlflow-rank-gate"  # how the gate calls itself in checkpoints
+_KNOWN: dict[str, str] = {}  # the rules that a ledger was last seen to know, so that it is not asked at every call
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call at a door: by which method, with what, on which models, by whom and from where."""
+
+    door: str
+    workspace: str
+    models: tuple[str, ...]
+    arguments: Arguments
+    actor: Actor
+    origin: Arguments
+    version: str | None = None
+    stages: bool = True
+    """Whether the call may move stages: an alias does not, and reading all stages takes time."""
+
+    @classmethod
+    def here(cls, door: str, workspace: str, models: Sequence[str], arguments: Arguments, **more: Any) -> Call:
+        """Return the call that is going on."""
+        return cls(door, workspace, tuple(models), arguments, actor_here(), origin_here(), **more)
+
+    def body(self, **more: object) -> dict[str, object]:
+        """Return what the ledger keeps of it."""
+        return {
+            "door": self.door,
+            "arguments": dict(self.arguments),
+            "actor": self.actor.document(),
+            "origin": dict(self.origin),
+            **more,
+        }
+
+
+class TakenBack(MlflowException):  # type: ignore[misc]
+    """A call whose effect a protected target must not have: it rolls the transaction back."""
+
+    def __init__(self, sentence: str, target: str) -> None:
+        super().__init__(sentence)
+        self.sentence, self.target = sentence, target
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Decides and records for one store.
+
+    Args:
+        sessions: the store's.
+        rules: reads what is in force at this moment.
+        table: a decision as a Markdown table.
+        client: reads runs and logged models.
+        clock: the time, with its zone.
+    """
+
+    sessions: JoinedSessions
+    rules: ReadRules
+    table: Callable[[Decision], str]
+    client: Callable[[], MlflowClient]
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def place(self, call: Call, model: str, version: str, target: str, carry_out: Callable[[], Result]) -> Result:
+        """Carry out a move to a target: freely where nobody governs it, else only if the policies approve.
+
+        Raises:
+            MlflowException: the move is refused (403), or MLflow itself refuses it; nothing has changed then.
+        """
+        rules = self.rules()
+        stands = self._standing(rules, call, model, target)
+        if stands.left_alone:
+            return self.watch(call, carry_out)
+        self._refuse_spelling(call, model, target)
+        if rules.problems:
+            self.refuse(call, f"the gate is shut, its rules cannot be read: {'; '.join(rules.problems)}", target=target)
+        if stands.kind == "uncovered":
+            self.refuse(call, stands.reason, target=target)
+        for _ in range(MOST_TRIES):
+            question, decision = self._decided(call, model, version, target, rules)
+            with self._recorded(call), self.sessions.transaction() as session:
+                head = ledger.lock(session.connection())
+                again = Question.read(session, call.workspace, model, version, target)
+                if again != question or self.rules().digest != rules.digest:
+                    rules = self.rules()
+                    continue
+                return self._settle(session, head, call, decision, rules, carry_out)
+        return self.refuse(call, "what the decision depends on kept changing; try again", target=target)
+
+    def watch(self, call: Call, carry_out: Callable[[], Result]) -> Result:
+        """Carry out a call, and take it back where a protected target would point elsewhere afterwards.
+
+        Raises:
+            MlflowException: it would (403), or MLflow itself refuses it.
+        """
+        rules = self.rules()
+        with self._recorded(call), self.sessions.transaction() as session:
+            head = ledger.lock(session.connection())
+            result, moves = self._carried_out(session, call, carry_out, rules, None)
+            self.append(session, head, call, rules, [self._change(call, moves, None)])
+            return result
+
+    def note(self, call: Call, carry_out: Callable[[], Result]) -> Result:
+        """Carry out a call that moves nothing, and record it in the same transaction; MLflow may begin it anew."""
+        with self.sessions.transaction() as session:
+            ledger.lock(session.connection())
+            result = carry_out()
+            session.flush()
+            head = ledger.lock(session.connection())  # again: MLflow rolls back before it tries another time
+            self.append(session, head, call, self.rules(), [self._change(call, [], None)])
+        return result
+
+    def refuse(self, call: Call, sentence: str, *, target: str | None = None) -> Never:
+        """Record a refusal and raise it.
+
+        Raises:
+            MlflowException: always (403).
+        """
+        error = refused(sentence)
+        self._record_refusal(call, error.message, target)
+        raise error
+
+    def _decided(
+        self, call: Call, model: str, version: str, target: str, rules: RulesInForce
+    ) -> tuple[Question, Decision]:
+        requester = call.actor.name if call.actor.verified else None
+        with self.sessions.original(read_only=True) as session:
+            question = Question.read(session, call.workspace, model, version, target)
+            try:
+                case = question.case(session, rules.trust, self.client(), requester)
+            except EvidenceError as error:
+                said = f"{error.what}: {error.got}" if error.got else error.what
+                self.refuse(call, said, target=target)
+        policies = [policy for _, policy in rules.policies if isinstance(policy, PromotionPolicy)]
+        return question, decide(policies, case, self.clock())
+
+    def _settle(
+        self,
+        session: Session,
+        head: ledger.Head,
+        call: Call,
+        decision: Decision,
+        rules: RulesInForce,
+        carry_out: Callable[[], Result],
+    ) -> Result:
+        """Let the move happen or refuse it; either way the decision is in the ledger when this transaction ends."""
+        allowed = decision.verdict == "approve" or not decision.enforced
+        records = [self._decision(head, call, decision, rules)]
+        if allowed:
+            result, moves = self._carried_out(session, call, carry_out, rules, decision)
+            records.append(self._change(call, moves, decision))
+        else:
+            error = refused(decision.sentence.removeprefix("denied: "), decision)
+            records.append(self._refusal(call, error.message, decision.case.request.target, decision))
+        self.append(session, head, call, rules, records)
+        self._describe(session, call, decision)
+        if not allowed:
+            session.commit()
+            raise error
+        return result
+
+    def _carried_out(
+        self,
+        session: Session,
+        call: Call,
+        carry_out: Callable[[], Result],
+        rules: RulesInForce,
+        decision: Decision | None,
+    ) -> tuple[Result, list[Move]]:
+        before = targets_of(session, call.workspace, call.models, stages=call.stages)
+        result = carry_out()
+        session.flush()
+        moves = list(moves_between(before, targets_of(session, call.workspace, call.models, stages=call.stages)))
+        for move in moves:
+            if not _decided_by(decision, move):
+                self._refuse_unless_free(session, rules, call, move)
+        return result, moves
+
+    def _refuse_unless_free(self, session: Session, rules: RulesInForce, call: Call, move: Move) -> None:
+        stands = standing([policy for _, policy in rules.policies], move.model, move.target)
+        if stands.left_alone or is_really_a_prompt(session, call.workspace, move.model):
+            return
+        enforced = stands.kind != "governed" or any(policy.mode == "enforce" for policy in stands.policies)
+        if enforced or rules.problems:
+            raise TakenBack(f"{in_words(move)}; only an approved version may take its place", move.target)
+
+    def _standing(self, rules: RulesInForce, call: Call, model: str, target: str) -> Standing:
+        stands = standing([policy for _, policy in rules.policies], model, target)
+        if stands.left_alone:
+            return stands
+        with self.sessions.original(read_only=True) as session:
+            prompt = is_really_a_prompt(session, call.workspace, model)
+        return Standing(model, target, "exempt", (), f"{model} is a prompt.") if prompt else stands
+
+    def _refuse_spelling(self, call: Call, model: str, target: str) -> None:
+        """Refuse a target that is written otherwise than policies write it: there would be two of it, one ungated."""
+        try:
+            canonical = canonical_target(target)
+        except ValueError as error:
+            self.refuse(call, str(error), target=target)
+        if canonical != target:
+            self.refuse(call, f"{target} of {model} is written {canonical}", target=target)
+
+    def _decision(self, head: ledger.Head, call: Call, decision: Decision, rules: RulesInForce) -> Record:
+        document = decision.document()
+        checkpoint = checkpoint_of(head, rules.key, GATE).text
+        envelope = Envelope(decision_statement(document, now=decision.at, checkpoint=checkpoint).to_bytes())
+        signed = envelope if rules.key is None else envelope.signed_by(rules.key)
+        body = {
+            "decision": document,
+            "envelope": signed.to_json().decode(),
+            "checkpoint": checkpoint,
+            "actor": call.actor.document(),
+            "origin": dict(call.origin),
+        }
+        request = decision.case.request
+        return Record(
+            "decision", call.workspace, request.model, request.version, request.target, body, reference=decision.id
+        )
+
+    def _change(self, call: Call, moves: Iterable[Move], decision: Decision | None) -> Record:
+        listed = [replace(move, files=_files_of(decision, move)).document() for move in moves]
+        body = call.body(decision=None if decision is None else decision.id, moves=listed)
+        target = None if decision is None else decision.case.request.target
+        return Record("change", call.workspace, _first(call.models), call.version, target, body)
+
+    def _refusal(self, call: Call, sentence: str, target: str | None, decision: Decision | None = None) -> Record:
+        body = call.body(decision=None if decision is None else decision.id, sentence=sentence)
+        return Record("refusal", call.workspace, _first(call.models), call.version, target, body)
+
+    def append(
+        self, session: Session, head: ledger.Head, call: Call, rules: RulesInForce, records: Sequence[Record]
+    ) -> list[Entry]:
+        """Append records to the ledger, before them that other rules are in force than the ledger knows."""
+        connection = session.connection()
+        news = []
+        if _KNOWN.get(head.ledger_id) != rules.digest and latest_reference(connection, "policies") != rules.digest:
+            news = [Record("policies", call.workspace, None, None, None, rules.document(), reference=rules.digest)]
+        _, entries = ledger.append(connection, head, [*news, *records], at=self.clock())
+        if news:
+            _KNOWN.pop(head.ledger_id, None)  # this transaction may still be rolled back, and the news with it
+        else:
+            _KNOWN[head.ledger_id] = rules.digest
+        return entries
+
+    @contextmanager
+    def _recorded(self, call: Call) -> Iterator[None]:
+        """Record that a call was taken back, which the transaction that was rolled back cannot say itself."""
+        try:
+            yield
+        except TakenBack as back:
+            self.refuse(call, back.sentence, target=back.target)
+
+    def _record_refusal(self, call: Call, sentence: str, target: str | None) -> None:
+        with self.sessions.transaction() as session:
+            head = ledger.lock(session.connection())
+            self.append(session, head, call, self.rules(), [self._refusal(call, sentence, target)])
+
+    def _describe(self, session: Session, call: Call, decision: Decision) -> None:
+        from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+
+        from mlflow_rank.registry.description import with_decision
+
+        request = decision.case.request
+        row = session.get(SqlModelVersion, (call.workspace, request.model, int(request.version or 0)))
+        if row is not None:
+            row.description = with_decision(row.description, self.table(decision))
+
+
+def _decided_by(decision: Decision | None, move: Move) -> bool:
+    """Say whether a move is the one that a decision is about, or its version's leaving of another stage."""
+    if decision is None:
+        return False
+    request = decision.case.request
+    if move.model != request.model:
+        return False
+    if move.target == request.target:
+        return True
+    return move.target.startswith("stage:") and request.target.startswith("stage:") and move.before == request.version
+
+
+def _files_of(decision: Decision | None, move: Move) -> str | None:
+    if decision is None:
+        return None
+    request = decision.case.request
+    same = (move.target, move.after) == (request.target, request.version)
+    return request.candidate.digest if same else None
+
+
+def _first(models: Sequence[str]) -> str | None:
+    return models[0] if models else None

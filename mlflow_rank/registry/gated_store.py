@@ -1,0 +1,287 @@
+"""MLflow's own registry store with the gate at its doors.
+
+Each method does what MLflow's does; the table in `doors.py` says what the gate does around it.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from mlflow import MlflowClient  # noqa: TID253 -- MLflow loads this file, nobody else does
+from mlflow.entities.model_registry import ModelVersionTag  # noqa: TID253
+from mlflow.entities.model_registry.model_version_stages import get_canonical_stage  # noqa: TID253
+from mlflow.exceptions import MlflowException  # noqa: TID253
+from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag  # noqa: TID253
+from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore  # noqa: TID253
+from mlflow.store.model_registry.sqlalchemy_workspace_store import (  # noqa: TID253
+    WorkspaceAwareSqlAlchemyStore,
+)
+
+from mlflow_rank.audit.migrating import prepare
+from mlflow_rank.errors import EvidenceError
+from mlflow_rank.policy.decision import Decision
+from mlflow_rank.policy.scope import standing
+from mlflow_rank.registry.acceptance import Acceptance
+from mlflow_rank.registry.doors import undecided_methods
+from mlflow_rank.registry.gate import Call, Gate
+from mlflow_rank.registry.joined_sessions import JoinedSessions
+from mlflow_rank.registry.rules_in_force import ReadRules
+from mlflow_rank.registry.tag_parcel import EVIDENCE, PREFIX, Part, joined, unpacked
+from mlflow_rank.registry.version_bytes import Source, refuse_foreign
+
+_SUBMITTED = (EVIDENCE, f"{PREFIX}approval", f"{PREFIX}waiver")
+
+
+class _Gated:
+    """What both stores of MLflow, with and without workspaces, gain; the methods stand in the order of the table."""
+
+    base: ClassVar[type[SqlAlchemyStore]]
+    ManagedSessionMaker: Any
+    engine: Any
+    _get_active_workspace: Callable[[], str]
+
+    def __init__(self, db_uri: str, *, rules: ReadRules, table: Callable[[Decision], str]) -> None:
+        super().__init__(db_uri)  # type: ignore[call-arg]
+        undecided = undecided_methods(self.base)
+        if undecided:
+            raise MlflowException(
+                f"The gate does not know these methods of this MLflow's registry: {', '.join(undecided)}. "
+                "Install a version of mlflow_rank that does; until then the registry stays shut."
+            )
+        prepare(self.engine)
+        self.ManagedSessionMaker = JoinedSessions(self.ManagedSessionMaker)
+        self.gate = Gate(self.ManagedSessionMaker, rules, table, MlflowClient)
+
+    # decided
+
+    def set_registered_model_alias(self, name: str, alias: str, version: str | int) -> None:
+        """As MLflow's; where policies govern the alias, only if they approve."""
+
+        def carry_out() -> None:
+            super(_Gated, self).set_registered_model_alias(name, alias, version)  # type: ignore[misc]
+
+        call = self._call("set_registered_model_alias", name, version, stages=False, alias=alias)
+        self.gate.place(call, name, str(version), f"alias:{alias}", carry_out)
+
+    def transition_model_version_stage(
+        self, name: str, version: str | int, stage: str, archive_existing_versions: bool
+    ) -> Any:
+        """As MLflow's; where policies govern the stage, only if they approve."""
+
+        def carry_out() -> Any:
+            return super(_Gated, self).transition_model_version_stage(  # type: ignore[misc]
+                name, version, stage, archive_existing_versions
+            )
+
+        call = self._call(
+            "transition_model_version_stage", name, version,
+            stage=stage, archive_existing_versions=bool(archive_existing_versions),
+        )  # fmt: skip
+        return self.gate.place(call, name, str(version), f"stage:{get_canonical_stage(stage)}", carry_out)
+
+    # watched
+
+    def delete_registered_model_alias(self, name: str, alias: str) -> None:
+        """As MLflow's; refused where the alias is protected and points at a version."""
+        call = self._call("delete_registered_model_alias", name, stages=False, alias=alias)
+        self.gate.watch(call, lambda: super(_Gated, self).delete_registered_model_alias(name, alias))  # type: ignore[misc]
+
+    def delete_model_version(self, name: str, version: str | int) -> None:
+        """As MLflow's; refused for a version that a protected target points at."""
+        call = self._call("delete_model_version", name, version)
+        self.gate.watch(call, lambda: super(_Gated, self).delete_model_version(name, version))  # type: ignore[misc]
+
+    def delete_registered_model(self, name: str) -> None:
+        """As MLflow's; refused where a protected target of it points at a version."""
+        call = self._call("delete_registered_model", name)
+        self.gate.watch(call, lambda: super(_Gated, self).delete_registered_model(name))  # type: ignore[misc]
+
+    def rename_registered_model(self, name: str, new_name: str) -> Any:
+        """As MLflow's; refused where a target is protected under the old name or the new."""
+        call = self._call("rename_registered_model", name, also=(new_name,), new_name=new_name)
+        return self.gate.watch(call, lambda: super(_Gated, self).rename_registered_model(name, new_name))  # type: ignore[misc]
+
+    # vetted
+
+    def create_registered_model(
+        self, name: str, tags: Any = None, description: str | None = None, deployment_job_id: Any = None
+    ) -> Any:
+        """As MLflow's; refused with tags of the gate's."""
+        self._refuse_reserved("create_registered_model", name, None, [tag.key for tag in tags or []])
+        return super().create_registered_model(name, tags, description, deployment_job_id)  # type: ignore[misc]
+
+    def create_model_version(
+        self,
+        name: str,
+        source: str,
+        run_id: str | None = None,
+        tags: Any = None,
+        run_link: str | None = None,
+        description: str | None = None,
+        local_model_path: str | None = None,
+        model_id: str | None = None,
+    ) -> Any:
+        """As MLflow's; refused with tags of the gate's, or with files that are not those of the run or model.
+
+        A copy of a version brings the tags of that version: those of the gate stay behind, evidence is submitted anew.
+        """
+        kept = self._without_copied(source, tags)
+        self._refuse_reserved("create_model_version", name, None, [tag.key for tag in kept])
+        self._refuse_foreign(name, source, run_id, model_id)
+        call = self._call("create_model_version", name, source=source, run_id=run_id)
+
+        def carry_out() -> Any:
+            return super(_Gated, self).create_model_version(  # type: ignore[misc]
+                name, source, run_id, kept, run_link, description, local_model_path, model_id
+            )
+
+        return self.gate.note(call, carry_out)
+
+    def set_model_version_tag(self, name: str, version: str | int, tag: Any) -> None:
+        """As MLflow's; tags under the reserved prefix are evidence that is handed in, or are refused."""
+        key = str(tag.key)
+        if not is_reserved(key):
+            super().set_model_version_tag(name, version, tag)  # type: ignore[misc]
+            return
+        call = self._call("set_model_version_tag", name, version, stages=False, key=key)
+        part = Part.of(key)
+        try:
+            if part is not None:
+                envelope = self._joined(name, version, part, tag)
+                if envelope is None:
+                    return
+            elif key.startswith(_SUBMITTED):
+                envelope = unpacked(str(tag.value))
+            else:
+                self.gate.refuse(call, f"tags that begin with {PREFIX} are the gate's")
+        except EvidenceError as error:
+            self.gate.refuse(call, f"{error.what}: {error.got}")
+        set_tag = super().set_model_version_tag  # type: ignore[misc]
+        acceptance = Acceptance(self.gate, lambda key, said: set_tag(name, version, ModelVersionTag(key, said)))
+        acceptance.take(call, name, str(version), envelope)
+
+    def delete_model_version_tag(self, name: str, version: str | int, key: str) -> None:
+        """As MLflow's; refused for tags of the gate's."""
+        self._refuse_reserved("delete_model_version_tag", name, version, [key])
+        super().delete_model_version_tag(name, version, key)  # type: ignore[misc]
+
+    def set_registered_model_tag(self, name: str, tag: Any) -> None:
+        """As MLflow's; refused for tags of the gate's."""
+        self._refuse_reserved("set_registered_model_tag", name, None, [tag.key])
+        super().set_registered_model_tag(name, tag)  # type: ignore[misc]
+
+    def delete_registered_model_tag(self, name: str, key: str) -> None:
+        """As MLflow's; refused for tags of the gate's."""
+        self._refuse_reserved("delete_registered_model_tag", name, None, [key])
+        super().delete_registered_model_tag(name, key)  # type: ignore[misc]
+
+    def _call(
+        self,
+        door: str,
+        name: str,
+        version: str | int | None = None,
+        *,
+        also: Iterable[str] = (),
+        stages: bool = True,
+        **arguments: object,
+    ) -> Call:
+        said = {"name": name, "version": None if version is None else str(version), **arguments}
+        number = None if version is None else str(version)
+        return Call.here(door, self._get_active_workspace(), (name, *also), said, version=number, stages=stages)
+
+    def _refuse_reserved(self, door: str, name: str, version: str | int | None, keys: Iterable[str]) -> None:
+        reserved = sorted(key for key in map(str, keys) if is_reserved(key))
+        if reserved:
+            call = self._call(door, name, version, keys=reserved)
+            self.gate.refuse(call, f"tags that begin with {PREFIX} are the gate's: {', '.join(reserved)}")
+
+    def _refuse_foreign(self, name: str, source: str, run_id: str | None, model_id: str | None) -> None:
+        policies = [policy for _, policy in self.gate.rules().policies]
+        if standing(policies, name, "alias:champion").left_alone or not source:
+            return
+        if _is_prompt_source(source):
+            return
+        try:
+            of = f"models:/{model_id}" if model_id else source
+            refuse_foreign(Source(of, _location(source), run_id), self.gate.client())
+        except EvidenceError as error:
+            call = self._call("create_model_version", name, source=source, run_id=run_id)
+            self.gate.refuse(call, f"{error.what}: {error.got}; {error.expected} is expected")
+
+    def _without_copied(self, source: str, tags: Any) -> list[Any]:
+        """Return tags without those of the gate that a copied version has just so."""
+        given = list(tags or [])
+        if not any(is_reserved(str(tag.key)) for tag in given) or not source.startswith("models:/"):
+            return given
+        from mlflow.store.artifact.utils.models import _parse_model_uri
+
+        parsed = _parse_model_uri(source)
+        theirs: Mapping[str, str] = {}
+        if parsed.name is not None and parsed.version is not None:
+            theirs = self.get_model_version(parsed.name, parsed.version).tags  # type: ignore[attr-defined]
+        return [tag for tag in given if not (is_reserved(str(tag.key)) and theirs.get(tag.key) == tag.value)]
+
+    def _joined(self, name: str, version: str | int, part: Part, tag: Any) -> bytes | None:
+        """Keep a part of evidence, and return the whole where this was the last that was missing."""
+        super().set_model_version_tag(name, version, tag)  # type: ignore[misc]
+        prefix = part.key[: -len("001of001")]
+        workspace, number = self._get_active_workspace(), int(version)
+        with self.ManagedSessionMaker(read_only=True) as session:
+            rows = (
+                session.query(SqlModelVersionTag.key, SqlModelVersionTag.value)
+                .filter(
+                    SqlModelVersionTag.workspace == workspace,
+                    SqlModelVersionTag.name == name,
+                    SqlModelVersionTag.version == number,
+                    SqlModelVersionTag.key.startswith(prefix, autoescape=True),
+                )
+                .all()
+            )
+        found = {each.number: value for key, value in rows if (each := Part.of(key)) and each.count == part.count}
+        if len(found) < part.count:
+            return None
+        for key, _ in rows:
+            super().delete_model_version_tag(name, version, key)  # type: ignore[misc]
+        return joined(part, found)
+
+
+class GatedStore(_Gated, SqlAlchemyStore):  # type: ignore[misc]
+    """MLflow's registry store behind the gate."""
+
+    base = SqlAlchemyStore
+
+
+class GatedWorkspaceStore(_Gated, WorkspaceAwareSqlAlchemyStore):  # type: ignore[misc]
+    """MLflow's registry store with workspaces behind the gate."""
+
+    base = WorkspaceAwareSqlAlchemyStore
+
+
+def is_reserved(key: str) -> bool:
+    """Say whether a tag's key begins with the gate's prefix, however it is spelled.
+
+    >>> is_reserved("Rank.evidence"), is_reserved("ranking")
+    (True, False)
+    """
+    return unicodedata.normalize("NFKC", key).strip().casefold().startswith(PREFIX)
+
+
+def _is_prompt_source(source: str) -> bool:
+    from mlflow.prompt.constants import _PROMPT_SOURCE_PLACEHOLDERS
+
+    return source in _PROMPT_SOURCE_PLACEHOLDERS
+
+
+def _location(source: str) -> str:
+    """Return where the files of a source lie, as MLflow's store will write it down."""
+    from mlflow.store.artifact.utils.models import _parse_model_uri
+
+    if not source.startswith("models:/"):
+        return source
+    parsed = _parse_model_uri(source)
+    client = MlflowClient()
+    if parsed.model_id is not None:
+        return str(client.get_logged_model(parsed.model_id).artifact_location)
+    return str(client.get_model_version_download_uri(parsed.name, parsed.version))

@@ -1,0 +1,157 @@
+"""What a promotion is about, read from the registry and the ledger: everything that a verdict depends on.
+
+It is read twice: before the files are hashed, which takes time, and again under the lock; a verdict only counts where
+both readings are the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from mlflow_rank.audit import ledger
+from mlflow_rank.audit.lookups import evidence_digests
+from mlflow_rank.errors import EvidenceError
+from mlflow_rank.evidence.presented import Presented, present
+from mlflow_rank.policy.case import Candidate, Case, Champion, NoChampion, Request, UnknownChampion
+from mlflow_rank.registry.moves import targets_of
+from mlflow_rank.registry.version_bytes import Source, files_digest
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from sqlalchemy.orm import Session
+
+    from mlflow_rank.evidence.trust import TrustStore
+
+_FOR_THE_CASE = ("approval", "waiver")
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds the target now: the version, and the digest of its files where the ledger has it."""
+
+    version: str
+    files: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Which version is to go where, what its files are, what was submitted for it, and who holds the target now.
+
+    `evidence` and `champions` are the digests of statements: two questions that are equal have the same answer.
+    """
+
+    workspace: str
+    model: str
+    version: str
+    target: str
+    source: Source
+    evidence: tuple[str, ...]
+    holder: Holder | None
+    champions: tuple[str, ...]
+
+    @classmethod
+    def read(cls, session: Session, workspace: str, model: str, version: str, target: str) -> Question:
+        """Read it; a version that does not exist is MLflow's error, not ours.
+
+        Raises:
+            MlflowException: there is no such version.
+        """
+        source = source_of(session, workspace, model, version)
+        holder = _holder(session, workspace, model, target)
+        return cls(
+            workspace,
+            model,
+            version,
+            target,
+            source,
+            _kept(session, workspace, model, version),
+            holder,
+            () if holder is None else _kept(session, workspace, model, holder.version),
+        )
+
+    def case(self, session: Session, trust: TrustStore, client: MlflowClient, requester: str | None) -> Case:
+        """Return the case, with the candidate's files hashed now.
+
+        Raises:
+            EvidenceError: the files are none, are not the version's own, or cannot be hashed.
+        """
+        digest = files_digest(self.source, client)
+        found = _presented(session, self.workspace, self.model, self.version, trust)
+        champion: Champion | NoChampion | UnknownChampion = NoChampion()
+        if self.holder is not None:
+            champion = self._champion(session, self.holder, trust, client)
+        return Case(
+            Request(self.model, self.version, self.target, Candidate(digest, checked=True), requester),
+            tuple(each for each in found if each.kind not in _FOR_THE_CASE),
+            champion,
+            tuple(each for each in found if each.kind == "approval"),
+            tuple(each for each in found if each.kind == "waiver"),
+        )
+
+    def _champion(
+        self, session: Session, holder: Holder, trust: TrustStore, client: MlflowClient
+    ) -> Champion | UnknownChampion:
+        """Return the champion; one from before the gate is hashed now, and one whose files are gone is not known."""
+        from mlflow.exceptions import MlflowException
+
+        digest = holder.files
+        if digest is None:
+            try:
+                digest = files_digest(source_of(session, self.workspace, self.model, holder.version), client)
+            except (EvidenceError, MlflowException):
+                return UnknownChampion()
+        theirs = _presented(session, self.workspace, self.model, holder.version, trust)
+        return Champion(digest, holder.version, tuple(each for each in theirs if each.kind not in _FOR_THE_CASE))
+
+
+def source_of(session: Session, workspace: str, model: str, version: str) -> Source:
+    """Return where a version's files are.
+
+    Raises:
+        MlflowException: there is no such version.
+    """
+    from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+    from sqlalchemy import select
+
+    asked = select(SqlModelVersion.source, SqlModelVersion.storage_location, SqlModelVersion.run_id).where(
+        SqlModelVersion.workspace == workspace,
+        SqlModelVersion.name == model,
+        SqlModelVersion.version == int(version),
+        SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL,
+    )
+    row = session.execute(asked).one_or_none()
+    if row is None:
+        raise MlflowException(f"Model Version (name={model}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
+    source, location, run_id = row
+    return Source(source or "", location or source or "", run_id or None)
+
+
+def _holder(session: Session, workspace: str, model: str, target: str) -> Holder | None:
+    """Return who holds a target by the ledger; by the registry only where the ledger has never heard of it.
+
+    An alias that somebody deleted or moved behind the gate's back leads to no first promotion and no weak champion.
+    """
+    kept = ledger.placement(session.connection(), workspace, model, target)
+    if kept is not None:
+        return Holder(kept.version, kept.files)
+    there = targets_of(session, workspace, [model], stages=target.startswith("stage:"))
+    exact = there.get((model, target))
+    if exact is None:
+        exact = next((version for (_, each), version in there.items() if each.casefold() == target.casefold()), None)
+    return None if exact is None else Holder(exact, None)
+
+
+def _kept(session: Session, workspace: str, model: str, version: str) -> tuple[str, ...]:
+    return evidence_digests(session.connection(), workspace, model, version)
+
+
+def _presented(session: Session, workspace: str, model: str, version: str, trust: TrustStore) -> list[Presented]:
+    return [
+        present(each.envelope, trust=trust, named=each.kind, received_at=datetime.fromisoformat(each.received_at))
+        for each in ledger.evidence_of(session.connection(), workspace, model, version)
+    ]
