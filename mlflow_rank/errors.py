@@ -53,6 +53,10 @@ class EvidenceError(MlflowRankError):
     """A piece of evidence, a key or a signature cannot be read or does not hold (exit 3)."""
 
 
+class LedgerError(MlflowRankError):
+    """The ledger cannot be read or written, or what it should say does not fit into it (exit 3)."""
+
+
 class MissingDependencyError(UsageError):
     """An optional package is needed and absent."""
 

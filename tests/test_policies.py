@@ -15,7 +15,7 @@ import yaml
 from hypothesis import strategies as st
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.policy import PromotionPolicy, WatchPolicy, load_policy
+from mlflow_rank.policy import Exemption, PromotionPolicy, WatchPolicy, load_policy
 from mlflow_rank.policy.explain import explain
 from mlflow_rank.policy.load import policy_schema
 from mlflow_rank.workflow.policies import read_policies
@@ -83,6 +83,24 @@ def test_no_rule_asks_for_a_rank_above_that_of_random_weights(name: str) -> None
     for rule in load_policy(SHIPPED[name], named=name).rules:
         if rule.kind == "rank_at_least":
             assert (rule.unit, rule.value <= 0.1) == ("share_of_dim", True)
+
+
+def test_the_exemption_that_is_explained_beside_them_is_one() -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+    VALIDATOR.validate(yaml.safe_load(text))
+    assert isinstance(load_policy(text, named="README.md"), Exemption)
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "early-warning"])
+def test_the_line_about_ungated_aliases_can_be_switched_on(name: str) -> None:
+    text, switched = re.subn(r"^  # (ungated_aliases: )", r"  \1", SHIPPED[name], flags=re.MULTILINE)
+
+    policy = load_policy(text, named=name)
+
+    assert switched == 1
+    assert isinstance(policy, PromotionPolicy)
+    assert "candidate" in policy.match.ungated_aliases
 
 
 # the schema and the loader agree

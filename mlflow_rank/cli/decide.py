@@ -79,7 +79,13 @@ def decide_command(policy: tuple[Path, ...], **options: Any) -> None:
     from mlflow_rank.errors import UsageError
     from mlflow_rank.policy import decide
     from mlflow_rank.workflow import deciding
-    from mlflow_rank.workflow.policies import promotion_policies, read_policies, read_trust_file, watch_policies
+    from mlflow_rank.workflow.policies import (
+        exemptions,
+        promotion_policies,
+        read_policies,
+        read_trust_file,
+        watch_policies,
+    )
 
     check_forms(options)
     check_directory("--output", options["output"])
@@ -89,6 +95,9 @@ def decide_command(policy: tuple[Path, ...], **options: Any) -> None:
     files, trust = read_policies(policy), read_trust_file(options["trust"])
     case = deciding.case_of(question_of(options), trust, Spoken())
     now = datetime.now(UTC).replace(microsecond=0)  # what the decision records, and all that it may depend on
+    for each in exemptions(files):
+        if each.names(case.request.model):
+            say(f"the exemption {each.metadata.name} plays no part in a decision")
     promotions = promotion_policies(files)
     watched = deciding.watch_all(watch_policies(files), case, now)
     decision = decide(promotions, case, now) if promotions or not watched else None

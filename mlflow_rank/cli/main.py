@@ -11,6 +11,7 @@ import click
 import mlflow_rank
 from mlflow_rank.cli.approve import approve_command, waive_command
 from mlflow_rank.cli.assess import assess_command
+from mlflow_rank.cli.audit import audit_group
 from mlflow_rank.cli.decide import decide_command
 from mlflow_rank.cli.evidence import evidence_group
 from mlflow_rank.cli.keys import keys_group
@@ -18,6 +19,7 @@ from mlflow_rank.cli.measure import measure_command
 from mlflow_rank.cli.options import say
 from mlflow_rank.cli.pilot import pilot_command
 from mlflow_rank.cli.policy import policy_group
+from mlflow_rank.cli.submit import submit_command
 from mlflow_rank.errors import MlflowRankError
 
 FAULT = 3  # nothing could be decided
@@ -63,6 +65,8 @@ def main() -> None:
     policy    check, explain and try out policies
     approve   a person's signed word for a promotion; waive: to put a rule aside
     evidence  look into evidence, and verify it years later
+    audit     read the ledger of a gated registry, verify it, and prove what it says
+    submit    hand evidence of a registered version in at a gated registry
     keys      make and show the keys that evidence is signed with
 
     Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused by policy, 2 wrong call or input,
@@ -79,6 +83,8 @@ for command in (
     approve_command,
     waive_command,
     evidence_group,
+    audit_group,
+    submit_command,
     keys_group,
 ):
     main.add_command(command)

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mlflow_rank.cli.options import OPTIONAL_PATH, OPTIONAL_TEXT, check_file, paths, say
 from mlflow_rank.cli.signing import TRUST
 from mlflow_rank.reports.untrusted_text import in_lines, plain
+
+if TYPE_CHECKING:
+    from mlflow_rank.policy.load import Policy
+    from mlflow_rank.policy.scope import Standing
 
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 
@@ -28,14 +32,21 @@ def check(files: tuple[Path, ...]) -> None:
 
     Exit codes: 0 all of them can be used, 2 some cannot.
     """
-    from mlflow_rank.policy import PromotionPolicy
     from mlflow_rank.workflow.policies import read_policies
 
     for each in read_policies(files):
         policy = each.policy
-        sort = f"{policy.mode} promotion" if isinstance(policy, PromotionPolicy) else "watch"
         named = f"{policy.metadata.name} r{policy.metadata.revision}"
-        click.echo(f"{plain(each.path)}: ok, {named}, {sort} policy of {len(policy.rules)} rules, {policy.digest}")
+        click.echo(f"{plain(each.path)}: ok, {named}, {_sort(policy)}, {policy.digest}")
+
+
+def _sort(policy: Policy) -> str:
+    from mlflow_rank.policy import Exemption, PromotionPolicy
+
+    if isinstance(policy, Exemption):
+        return f"exemption of {len(policy.models)} {'name' if len(policy.models) == 1 else 'names'} without rules"
+    sort = f"{policy.mode} promotion" if isinstance(policy, PromotionPolicy) else "watch"
+    return f"{sort} policy of {len(policy.rules)} rules"
 
 
 @policy_group.command("schema", short_help="The JSON Schema by which editors complete policies.")
@@ -53,7 +64,7 @@ def schema() -> None:
 @policy_group.command("explain", short_help="A policy in plain sentences.")
 @FILES
 def explain_command(files: tuple[Path, ...]) -> None:
-    """Put policies into plain sentences: whom they are for, what each rule asks, and who must agree."""
+    """Put policies and exemptions into plain sentences: whom they are for, what each rule asks, and who must agree."""
     from mlflow_rank.policy.explain import explain
     from mlflow_rank.workflow.policies import read_policies
 
@@ -70,6 +81,8 @@ def explain_command(files: tuple[Path, ...]) -> None:
 def coverage_command(policy: tuple[Path, ...], target: str | None, tracking_uri: str | None, as_json: bool) -> None:
     """List registered models with the policies that are asked when they are promoted; uncovered ones come first.
 
+    An alias that policies leave ungated, and a model that an Exemption names and no policy does, count as covered.
+
     Exit codes: 0 every model is covered, 1 some are not: their promotion would be denied.
     """
     from mlflow_rank.errors import UsageError
@@ -77,22 +90,37 @@ def coverage_command(policy: tuple[Path, ...], target: str | None, tracking_uri:
     from mlflow_rank.registry.connection import connected_client
     from mlflow_rank.registry.evidence_files import registered_models
     from mlflow_rank.workflow.deciding import asked_target
-    from mlflow_rank.workflow.policies import promotion_policies, read_policies
+    from mlflow_rank.workflow.policies import read_policies
 
     if not policy:
         raise UsageError("there is no policy to look at", expected="--policy FILE")
-    policies = promotion_policies(read_policies(policy))
+    policies = [each.policy for each in read_policies(policy)]
     targets = [asked_target(target)] if target else protected_targets(policies)
     models = [name for name, _ in registered_models(connected_client(tracking_uri))]
-    found = sorted(coverage(policies, models, targets), key=lambda each: (bool(each.policies), each.model, each.target))
+    found = coverage(policies, models, targets)
+    found.sort(key=lambda each: (each.kind != "uncovered", each.model, each.target))
     if as_json:
-        rows = [{"model": each.model, "target": each.target, "policies": list(each.policies)} for each in found]
-        click.echo(json.dumps(rows, indent=1))
+        click.echo(json.dumps([_row(each) for each in found], indent=1))
     else:
         for each in found:
-            click.echo(f"{plain(each.model)}  {each.target}  {', '.join(each.policies) or 'NOT COVERED'}")
-        say(f"{sum(not each.policies for each in found)} of {len(found)} are not covered")
-    sys.exit(1 if any(not each.policies for each in found) else 0)
+            said = {"governed": ", ".join(_asked(each)), "uncovered": "NOT COVERED"}.get(each.kind, each.kind)
+            click.echo(f"{plain(each.model)}  {each.target}  {said}")
+        say(f"{sum(each.kind == 'uncovered' for each in found)} of {len(found)} are not covered")
+    sys.exit(1 if any(each.kind == "uncovered" for each in found) else 0)
+
+
+def _row(found: Standing) -> dict[str, Any]:
+    return {
+        "model": found.model,
+        "target": found.target,
+        "standing": found.kind,
+        "policies": _asked(found),
+        "reason": found.reason,
+    }
+
+
+def _asked(found: Standing) -> list[str]:
+    return [policy.metadata.name for policy in found.policies]
 
 
 @policy_group.command("replay", short_help="What changed policies would have decided.")
@@ -103,6 +131,8 @@ def coverage_command(policy: tuple[Path, ...], target: str | None, tracking_uri:
 @click.option("--json", "json_to", type=OPTIONAL_PATH, default=None, help="Write JSON to FILE; - for stdout.")
 def replay_command(policy: tuple[Path, ...], **options: Any) -> None:
     """Decide recorded decisions again by changed policies, each at its own time, and say which verdicts flip.
+
+    Where the changed policies leave an alias ungated, or exempt a model, nobody would be asked: that flips too.
 
     Exit codes: 0 none flips, 1 some do, 3 evidence of some is not at hand.
     """
@@ -116,10 +146,13 @@ def replay_command(policy: tuple[Path, ...], **options: Any) -> None:
         )
     json_to = options["json_to"]
     check_file("--json", json_to)
-    policies = promotion_policies(read_policies(policy))
+    files = read_policies(policy)
+    policies, every = promotion_policies(files), [each.policy for each in files]
     if not policies:
-        raise UsageError("none of these policies decides", got="WatchPolicies", expected="a PromotionPolicy")
-    replayed = replay_files(policies, options["decisions"], options["evidence"], read_trust_file(options["trust"]))
+        kinds = " and ".join(sorted({each.kind for each in every}))
+        raise UsageError("none of these policies decides", got=f"only {kinds}", expected="a PromotionPolicy")
+    decided = replay_files(policies, options["decisions"], options["evidence"], read_trust_file(options["trust"]))
+    replayed = [each.under(every) for each in decided]
     rows: list[dict[str, Any]] = [
         {
             "id": each.recorded.id,
@@ -127,10 +160,10 @@ def replay_command(policy: tuple[Path, ...], **options: Any) -> None:
             "target": each.recorded.case.request.target,
             "decided_at": each.recorded.at.isoformat(),
             "was": each.recorded.verdict,
-            "would_be": each.decision.verdict,
+            "would_be": each.would_be,
             "flips": each.flips,
             "missing": list(each.recorded.missing),
-            "because": each.decision.sentence,
+            "because": each.because,
         }
         for each in replayed
     ]

@@ -20,7 +20,7 @@ class Exemption(Closed):
     kind: Literal["Exemption"]
     metadata: Metadata
     models: ModelGlobs
-    """Names of registered models, with * ? [..] as in file names; those that a PromotionPolicy names too are not exempt."""
+    """Names of registered models, with * ? [..] as in file names; none that a PromotionPolicy names is exempt."""
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
     """For people: why these models need no approval."""
 

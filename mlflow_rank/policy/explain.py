@@ -68,8 +68,8 @@ def _asks(policy: PromotionPolicy | WatchPolicy) -> Iterator[str]:
     targets = "any target" if policy.match.targets == "any" else _listed(policy.match.targets, "or")
     yield f"It is asked when models named {_listed(policy.match.models, 'or')} go to {targets}."
     if isinstance(policy, PromotionPolicy):
-        yield from _ungated(policy)
         yield _MODES[policy.mode]
+        yield from _ungated(policy)
     else:
         yield "It warns or stays silent, and cannot approve anything; so unsigned evidence counts."
     terms = policy.evidence

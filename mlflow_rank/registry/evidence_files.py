@@ -53,13 +53,26 @@ def evidence_of_version(client: MlflowClient, version: ModelVersion, files_diges
     """
     from mlflow.exceptions import MlflowException
 
-    found: dict[bytes, None] = {}
     try:
         runs = dict.fromkeys([*filter(None, [version.run_id]), *_runs_that_heard(client, files_digest)])
+    except MlflowException as error:
+        raise unreachable(client.tracking_uri, error, what_is_safe="nothing was changed") from error
+    return list(dict.fromkeys(data for run in runs for data in evidence_in_run(client, run)))
+
+
+def evidence_in_run(client: MlflowClient, run: str) -> list[bytes]:
+    """Return every evidence file of a run; none where the run is gone.
+
+    Raises:
+        MeasurementError: the store cannot be reached or refuses.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found: dict[bytes, None] = {}
+    try:
         with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder, quiet_mlflow():
-            for run in runs:
-                for path in _evidence_in(client, run):
-                    found[Path(client.download_artifacts(run, path, folder)).read_bytes()] = None
+            for path in _evidence_in(client, run):
+                found[Path(client.download_artifacts(run, path, folder)).read_bytes()] = None
     except MlflowException as error:
         raise unreachable(client.tracking_uri, error, what_is_safe="nothing was changed") from error
     return list(found)

@@ -12,8 +12,7 @@ from mlflow_rank.evidence.canonical import digest_of
 from mlflow_rank.evidence.keys import PrivateKey, read_private_key
 from mlflow_rank.evidence.trust import read_trust
 from mlflow_rank.reports.decision_markdown import decision_markdown
-from mlflow_rank.workflow.policies import NOBODY, TRUST_FILE, read_document, read_policies
-from mlflow_rank.workflow.policies import _policy_files as policy_files
+from mlflow_rank.workflow.policies import NOBODY, TRUST_FILE, policy_files, read_document, read_policies
 
 if TYPE_CHECKING:
     from mlflow_rank.policy.load import Policy

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.strict_yaml import MOST_CHARACTERS, DocumentError, Problem, YamlDocument
 from mlflow_rank.evidence.trust import TrustStore, read_trust
+from mlflow_rank.policy.exemption import Exemption
 from mlflow_rank.policy.load import Policy, load_policy
 from mlflow_rank.policy.model import PromotionPolicy, WatchPolicy
 
@@ -20,7 +21,7 @@ _ENDINGS = (".yaml", ".yml")
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """A policy, and the file and text that it was read from."""
+    """A policy or an exemption, and the file and text that it was read from."""
 
     path: Path
     text: str
@@ -28,7 +29,9 @@ class PolicyFile:
 
     @property
     def lines(self) -> dict[str, int]:
-        """The line on which each rule begins, by rule."""
+        """The line on which each rule begins, by rule; an exemption has none."""
+        if isinstance(self.policy, Exemption):
+            return {}
         document = YamlDocument.of(self.text, named=str(self.path))
         return {rule.id: document.place(("rules", number))[0] for number, rule in enumerate(self.policy.rules)}
 
@@ -40,7 +43,7 @@ def read_policies(paths: Sequence[Path]) -> list[PolicyFile]:
         UsageError: there is no such file, no policy in a directory, two of one name and revision that differ, or
             something wrong in one: then all problems of all files, one per line.
     """
-    files = [file for path in paths for file in _policy_files(path)]
+    files = [file for path in paths for file in policy_files(path)]
     found, problems = [], []
     for path in dict.fromkeys(files):
         try:
@@ -65,13 +68,18 @@ class PoliciesError(UsageError):
 
 
 def promotion_policies(files: Sequence[PolicyFile]) -> list[PromotionPolicy]:
-    """Return those that may approve."""
+    """Return those that may approve, and so all that a decision asks: no exemption has a part in it."""
     return [each.policy for each in files if isinstance(each.policy, PromotionPolicy)]
 
 
 def watch_policies(files: Sequence[PolicyFile]) -> list[WatchPolicy]:
     """Return those that only warn."""
     return [each.policy for each in files if isinstance(each.policy, WatchPolicy)]
+
+
+def exemptions(files: Sequence[PolicyFile]) -> list[Exemption]:
+    """Return what no policy is to be asked about."""
+    return [each.policy for each in files if isinstance(each.policy, Exemption)]
 
 
 def read_trust_file(path: Path | None) -> TrustStore:
@@ -123,7 +131,12 @@ def read_at_most(path: Path, most: int) -> bytes | None:
     return data if len(data) <= most else None
 
 
-def _policy_files(path: Path) -> list[Path]:
+def policy_files(path: Path) -> list[Path]:
+    """Return a file, or the policy files anywhere in a directory, in order of path.
+
+    Raises:
+        UsageError: there is none in the directory.
+    """
     if not path.is_dir():
         return [path]
     files = sorted(each for each in path.rglob("*") if each.suffix.lower() in _ENDINGS and each.name != TRUST_FILE)

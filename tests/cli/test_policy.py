@@ -11,6 +11,7 @@ import evidence
 import pytest
 from click.testing import Result
 from evidence import rule, with_rows
+from exemptions import exemption_text
 from filed import SUFFIX, Desk
 
 from mlflow_rank.workflow.policies import read_policies
@@ -42,6 +43,20 @@ def test_a_policy_that_can_be_used_is_named_with_its_digest(policy: Call, desk: 
         f"policy.yaml: ok, speech-encoder r1, enforce promotion policy of 2 rules, {files[0].policy.digest}",
         f"watch.yaml: ok, watch r1, watch policy of 1 rules, {files[1].policy.digest}",
     ]
+
+
+def test_an_exemption_is_checked_and_explained(policy: Call, desk: Desk) -> None:
+    desk.write("one.yaml", exemption_text("horn"))
+    desk.write("two.yaml", exemption_text("bell", "siren", name="two"))
+
+    checked, explained = policy("check", "one.yaml", "two.yaml"), policy("explain", "one.yaml")
+
+    assert checked.exit_code == explained.exit_code == 0
+    assert [line.rpartition(", ")[0] for line in checked.stdout.splitlines()] == [
+        "one.yaml: ok, not-speech r1, exemption of 1 name without rules",
+        "two.yaml: ok, two r1, exemption of 2 names without rules",
+    ]
+    assert "Models named horn need no approval" in explained.stdout
 
 
 def test_every_mistake_is_said_at_its_place_and_it_ends_with_2(policy: Call, desk: Desk) -> None:
@@ -154,6 +169,20 @@ def test_a_changed_policy_shows_which_decisions_flip_and_why(replay: Call, desk:
 
 
 @pytest.mark.usefixtures("_past")
+def test_a_model_that_is_exempt_now_flips_as_nobody_would_be_asked(replay: Call, desk: Desk) -> None:
+    desk.policy(name="changed/other.yaml", match={"models": ["another"]})
+    desk.write("changed/exemption.yaml", exemption_text("encoder"))
+
+    given = ("--policy", "changed", "--decisions", "decisions", "--evidence", "evidence")
+    result = replay("--json", "-", given=given)
+
+    rows: list[Document] = json.loads(result.stdout)
+    assert result.exit_code == 1
+    assert {(each["would_be"], each["flips"]) for each in rows} == {("exempt", True)}
+    assert {each["because"] for each in rows} == {"encoder is exempt by the exemption not-speech."}
+
+
+@pytest.mark.usefixtures("_past")
 def test_evidence_that_is_gone_is_said_and_ends_with_3(replay: Call, desk: Desk) -> None:
     desk.write("changed.yaml", (desk.place / "policy.yaml").read_bytes())
     (desk.evidence / f"pilot{SUFFIX}").unlink()
@@ -174,11 +203,13 @@ def test_evidence_that_is_gone_is_said_and_ends_with_3(replay: Call, desk: Desk)
         (["--policy", "policy.yaml", "--decisions", "evidence"], "there is no decision in these files"),
         (["--policy", "policy.yaml", "--decisions", "none.dsse.json"], "this evidence cannot be read"),
         (["--policy", "watch.yaml", "--decisions", "decisions"], "none of these policies decides"),
+        (["--policy", "exemption.yaml", "--decisions", "decisions"], "only Exemption"),
         (["--policy", "policy.yaml", "--decisions", "decisions", "--json", "no/where"], "cannot be written there"),
     ],
 )
 def test_a_replay_must_make_sense(replay: Call, desk: Desk, given: list[str], what: str) -> None:
     desk.policy(rule("no_open_alarm"), kind="WatchPolicy", name="watch.yaml")
+    desk.write("exemption.yaml", exemption_text("encoder"))
 
     result = replay(given=given)
 

@@ -1,4 +1,4 @@
-"""A registry behind the gate, in this process: a desk's policy, trust and model, runs that hold the model, and a ledger."""
+"""A registry behind the gate, in this process: a desk's policy and trust, runs that hold its model, and a ledger."""
 
 from __future__ import annotations
 

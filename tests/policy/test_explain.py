@@ -8,6 +8,7 @@ from typing import get_args
 import evidence
 import pytest
 from evidence import RULES, rule
+from exemptions import exemption
 
 from mlflow_rank.policy.explain import BOUNDS, SENTENCES, explain, sentence_of
 from mlflow_rank.policy.rules import PROMOTION_RULES
@@ -168,6 +169,40 @@ def test_a_watch_policy_cannot_approve_and_says_so():
     assert "cannot approve anything" in text
     assert "It warns when any of them does not pass, or has no answer." in text
     assert "approves when" not in text
+
+
+@pytest.mark.parametrize(
+    ("listed", "words"),
+    [(["candidate"], "alias candidate"), (["candidate", "exp-*"], "aliases candidate and exp-*")],
+)
+def test_aliases_that_are_left_alone_are_named(listed, words):
+    text = said(match={"targets": ["alias:champion"], "ungated_aliases": listed})
+
+    assert f"The gate leaves their {words} alone, if every policy that names the model says so." in text
+    assert "The gate refuses other aliases and stages that no policy is asked about." in text
+
+
+def test_without_such_aliases_it_says_what_is_refused():
+    narrow = said(match={"targets": ["alias:champion"]})
+
+    assert "leaves their" not in narrow
+    assert "The gate refuses aliases and stages that no policy is asked about." in narrow
+    assert "The gate" not in said(match={"targets": "any"})
+
+
+def test_an_exemption_says_whom_it_is_for_and_why_and_that_it_decides_nothing():
+    text = explain(exemption("horn-*", "bell", metadata={"name": "not-speech", "description": "Sirens."}))
+
+    assert text.splitlines() == [
+        "not-speech, revision 1, owned by speech@lab.",
+        "Sirens.",
+        (
+            "Models named horn-* or bell need no approval: the gate leaves them alone, except those that a "
+            "PromotionPolicy names."
+        ),
+        "Why: They hear nothing.",
+        "It has no rules and plays no part in a decision.",
+    ]
 
 
 def test_the_same_policy_is_said_in_the_same_words():

@@ -7,9 +7,10 @@ import time
 import evidence
 import pytest
 from evidence import PILOT_RULE, policy_document, policy_text, rule
+from exemptions import exemption, exemption_text
 
 from mlflow_rank.evidence.strict_yaml import DocumentError
-from mlflow_rank.policy import PromotionPolicy, WatchPolicy, load_policy
+from mlflow_rank.policy import Exemption, PromotionPolicy, WatchPolicy, load_policy
 from mlflow_rank.policy.load import policy_schema
 from mlflow_rank.policy.targets import canonical_target
 
@@ -776,7 +777,7 @@ def test_a_watch_policy_takes_rules_of_its_kinds(kind):
 def test_the_schema_says_what_every_field_of_a_rule_is():
     definitions = policy_schema()["$defs"]
 
-    assert {"PromotionPolicy", "WatchPolicy", "RankAtLeast", "AllOf"} <= set(definitions)
+    assert {"PromotionPolicy", "WatchPolicy", "Exemption", "RankAtLeast", "AllOf"} <= set(definitions)
     assert policy_document()["kind"] in str(policy_schema())
     assert definitions["RankAtLeast"]["additionalProperties"] is False
 
@@ -794,3 +795,127 @@ def test_what_is_asked_of_a_pilots_evidence_cannot_be_waived_either(of):
     else:
         with pytest.raises(DocumentError, match="'fresh' is a pilot rule, which nobody may waive"):
             load_policy(text, named="p.yaml")
+
+
+# ungated aliases
+
+UNGATED = TEXT.replace(
+    "targets: [alias:champion]}", 'targets: [alias:champion, alias:best], ungated_aliases: ["exp-*"]}'
+)
+NO_ALIAS = "match.ungated_aliases[0]: {} names no alias; write it without alias:, in lower-case ASCII letters, digits"
+
+
+@pytest.mark.parametrize(
+    ("listed", "part", "said"),
+    [
+        ("[champion]", "champion]", "match.ungated_aliases[0]: 'champion' matches champion, which is never ungated"),
+        ("[a, c*n]", "c*n]", "match.ungated_aliases[1]: 'c*n' matches champion, which is never ungated"),
+        ('["*"]', '"*"]', "match.ungated_aliases[0]: '*' matches champion, which is never ungated"),
+        ('["?[g-i]ampio?"]', '"?[g', "match.ungated_aliases[0]: '?[g-i]ampio?' matches champion, which is never"),
+        ("[best]", "best]", "match.ungated_aliases[0]: 'best' matches best, which is one of the policy's own targets"),
+        ("[a, b*]", "b*]", "match.ungated_aliases[1]: 'b*' matches best, which is one of the policy's own targets"),
+        ("[a, b, a]", "ungated_aliases", "match.ungated_aliases: names one twice"),
+        ("[Candidate]", "Candidate]", NO_ALIAS.format("'Candidate'")),
+        ("[сandidate]", "сandidate]", NO_ALIAS.format(r"'\u0441andidate'")),
+        ('["alias:candidate"]', '"alias', NO_ALIAS.format("'alias:candidate'")),
+        ('[" candidate"]', '" cand', NO_ALIAS.format("' candidate'")),
+        ('["exp-*\\n"]', '"exp', NO_ALIAS.format(r"'exp-*\n'")),
+        ('[""]', '""]', NO_ALIAS.format("''")),
+        ("[_x]", "_x]", NO_ALIAS.format("'_x'")),
+        ("candidate", "candidate}", "match.ungated_aliases: Input should be a valid array"),
+        ("null", "ungated", "match.ungated_aliases: Input should be a valid array"),
+        ("[7]", "7]", "match.ungated_aliases[0]: Input should be a valid string"),
+    ],
+)
+def test_an_alias_that_cannot_be_left_alone_is_refused_where_it_stands(listed, part, said):
+    text = UNGATED.replace('["exp-*"]', listed)
+
+    (problem,) = refused(text)
+
+    assert problem.startswith(f"p.yaml:4:{text.splitlines()[3].rindex(part) + 1}: {said}")
+
+
+def test_ungated_aliases_are_not_asked_about_whatever_the_targets():
+    for text in (UNGATED, UNGATED.replace("[alias:champion, alias:best]", "any")):
+        policy = load_policy(text, named="p.yaml")
+
+        assert policy.matches("encoder", "alias:champion")
+        assert not policy.matches("encoder", "alias:exp-1")
+    assert policy.matches("encoder", "alias:experiment")
+    assert policy.matches("encoder", "stage:Production")
+
+
+def test_without_ungated_aliases_a_policy_keeps_the_digest_that_approvals_are_bound_to():
+    plain = load_policy(TEXT, named="p.yaml")
+    empty = load_policy(
+        TEXT.replace("targets: [alias:champion]", "targets: [alias:champion], ungated_aliases: []"), named="p"
+    )
+    one, other = (load_policy(UNGATED.replace('"exp-*"', listed), named="p") for listed in ("a, b", "b, a"))
+
+    assert "ungated_aliases" not in plain.document()["match"]
+    assert plain.digest == empty.digest
+    assert one.digest == other.digest != load_policy(UNGATED, named="p").digest
+
+
+def test_a_watch_policy_gates_nothing_and_so_ungates_nothing():
+    text = policy_text(rule("no_open_alarm"), kind="WatchPolicy", match={"ungated_aliases": ["a"]})
+
+    assert [each.partition(": ")[2] for each in refused(text)] == ["match.ungated_aliases: there is no such field"]
+
+
+# exemptions
+
+EXEMPT = """\
+apiVersion: mlflow-rank/v1
+kind: Exemption
+metadata: {name: not-speech, revision: 1, owners: [speech@lab]}
+models: ["horn-*", bell]
+reason: They hear nothing.
+"""
+
+
+def test_an_exemption_names_models_and_says_why():
+    found = load_policy(EXEMPT, named="p.yaml")
+
+    assert isinstance(found, Exemption)
+    assert [found.names(model) for model in ("horn-1", "bell", "bells", "Bell")] == [True, True, False, False]
+    assert found.reason == "They hear nothing."
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "part", "said"),
+    [
+        ('["horn-*", bell]', "[]", 4, "models", "models: is empty; at least one is needed"),
+        ('["horn-*", bell]', "bell", 4, "bell", "models: Input should be a valid array"),
+        ("bell]", "bеll]", 4, "bеll", "models[1]: 'bеll' holds letters that are not ASCII and may look like others"),
+        ("bell]", '"horn-*"]', 4, "models", "models: names one twice"),
+        ("bell]", '""]', 4, '""', "models[1]: String should have at least 1 character"),
+        ("reason: They hear nothing.", 'reason: " "', 5, '" "', "reason: String should match pattern"),
+        ("reason: They hear nothing.\n", "", 1, "api", "reason: is missing"),
+        ("reason", "rules: []\nreason", 5, "rules", "rules: there is no such field"),
+        ("reason", "match: {models: [a], targets: any}\nreason", 5, "match", "match: there is no such field"),
+        ("revision: 1", "revision: 0", 3, "0,", "metadata.revision: Input should be greater than or equal to 1"),
+        (
+            "kind: Exemption",
+            "kind: Exempt",
+            2,
+            "Exempt",
+            "kind: there is no 'Exempt'; there are PromotionPolicy, Watch",
+        ),
+    ],
+)
+def test_what_makes_no_sense_in_an_exemption_is_refused_where_it_stands(old, new, line, part, said):
+    text = EXEMPT.replace(old, new)
+
+    problems = refused(text)
+
+    assert [each.startswith(f"p.yaml:{line}:{column(text, line, part)}: {said}") for each in problems] == [True]
+
+
+def test_the_digest_of_an_exemption_is_of_what_it_says_in_any_order():
+    first = exemption("a", "b")
+
+    assert first.digest == exemption("b", "a").digest
+    assert load_policy(exemption_text("a", "b") + "# said twice", named="p").digest == first.digest
+    for other in (exemption("a"), exemption("a", "b", reason="Others."), exemption("a", "b", name="another")):
+        assert other.digest != first.digest

@@ -10,6 +10,7 @@ import evidence
 import hypothesis
 import pytest
 from evidence import ANN, NOW, alarms, case, digest, first, measured, measurement, piloted, policy, rule, with_rows
+from exemptions import exemption
 from hypothesis import strategies as st
 
 from mlflow_rank.errors import EvidenceError
@@ -94,6 +95,23 @@ def test_no_policy_that_matches_flips_every_approval():
     (again,) = replay([], [found])
 
     assert again.flips
+
+
+def test_where_nobody_would_be_asked_the_verdict_flips_and_says_so():
+    about = case(target="alias:candidate")
+    found = recorded(as_written(decide([POLICY], about, NOW)), pool(about))
+    ungating = policy(evidence.PILOT_RULE, FLOOR, match={"ungated_aliases": ["candidate"]})
+    exempting, other = exemption("enc*"), policy(match={"models": ["other"]}, metadata={"name": "other"})
+
+    (ungated,), (exempt,) = replay([ungating], [found]), replay([exempting, other], [found])
+    (asked,), (later,) = replay([POLICY, exempting], [found]), (each.under([exempting]) for each in replay([], [found]))
+
+    assert [(each.would_be, each.flips) for each in (ungated, exempt, asked)] == [
+        ("ungated", True), ("exempt", True), ("approve", False),
+    ]  # fmt: skip
+    assert ungated.because == "Policy speech-encoder leaves alias:candidate of encoder ungated."
+    assert exempt.because == later.because == "encoder is exempt by the exemption not-speech."
+    assert asked.because == asked.decision.sentence
 
 
 def test_evidence_that_is_not_at_hand_is_named():

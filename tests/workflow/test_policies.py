@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 from evidence import policy_text, rule
+from exemptions import exemption_text
 from filed import trust_text
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.policy import PromotionPolicy, WatchPolicy
+from mlflow_rank.policy import Exemption, PromotionPolicy, WatchPolicy
 from mlflow_rank.workflow.policies import (
     NOBODY,
     PoliciesError,
+    exemptions,
     promotion_policies,
     read_document,
     read_policies,
@@ -55,8 +57,11 @@ def test_each_kind_is_found_among_them() -> None:
     written("policies/a.yaml")
     Path("policies/b.yaml").write_text(policy_text(rule("no_open_alarm"), kind="WatchPolicy", **named("watch")))
 
+    written("policies/c.yaml", exemption_text("horn"))
+
     files = read_policies([Path("policies")])
 
+    assert [type(each) for each in exemptions(files)] == [Exemption]
     assert [type(each) for each in promotion_policies(files)] == [PromotionPolicy]
     assert [type(each) for each in watch_policies(files)] == [WatchPolicy]
 
@@ -69,6 +74,20 @@ def test_each_rule_knows_the_line_on_which_it_begins() -> None:
     assert {name: lines[number - 1].strip() for name, number in file.lines.items()} == {
         "pilot": "- id: pilot", "calm": "- id: calm",
     }  # fmt: skip
+
+
+def test_an_exemption_has_no_rules_and_so_no_lines() -> None:
+    written("exemption.yaml", exemption_text("horn"))
+    (file,) = read_policies([Path("exemption.yaml")])
+
+    assert file.lines == {}
+
+
+def test_an_exemption_cannot_have_the_name_of_a_policy() -> None:
+    paths = [written("one.yaml"), written("two.yaml", exemption_text("horn", name="speech-encoder"))]
+
+    with pytest.raises(UsageError, match="two policies have the name speech-encoder"):
+        read_policies(paths)
 
 
 def test_every_problem_of_every_file_is_said_on_a_line_of_its_own() -> None:

@@ -1,0 +1,47 @@
+"""The decision in a description: the last one only, and never at the cost of what people wrote."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mlflow_rank.registry.description import BEGIN, END, MOST_CHARACTERS, with_decision
+
+WORDS = st.text(st.characters(exclude_characters="<", exclude_categories=["Cs"]), max_size=300)
+
+
+@given(WORDS, WORDS, st.text("ab|\n", min_size=1, max_size=300))
+def test_words_of_people_stay_and_the_table_is_replaced(before: str, after: str, table: str) -> None:
+    first = with_decision(before, "| old |")
+    second = with_decision(f"{first}\n\n{after}", table)
+
+    assert "| old |" not in second
+    assert second.count(BEGIN) == (1 if table.strip() else second.count(BEGIN))
+    for words in (before.rstrip(), after.strip()):
+        assert words in second
+
+
+@given(st.integers(0, 6000), st.integers(1, 9000))
+def test_it_fits_mlflows_column_and_keeps_words_before_tables(words: int, table: int) -> None:
+    lines = "\n".join("| row |" for _ in range(table // 8 + 1))
+    said = with_decision("w" * words, lines)
+
+    assert len(said) <= MOST_CHARACTERS
+    assert said.count("w") >= min(words, MOST_CHARACTERS)
+
+
+def test_a_table_that_is_too_long_is_cut_between_lines_and_says_so() -> None:
+    said = with_decision("", "\n".join(f"| row {number} |" for number in range(2000)))
+
+    block = said.removeprefix(f"{BEGIN}\n").removesuffix(f"\n{END}")
+    rows, note = block.split("\n\n")
+    assert all(row.endswith(" |") for row in rows.splitlines())
+    assert "the whole decision is in the ledger" in note
+    assert len(said) > MOST_CHARACTERS - 100
+
+
+def test_a_mark_that_somebody_left_open_swallows_nothing_before_it() -> None:
+    said = with_decision(f"Before.\n{BEGIN}\nno end", "| new |")
+
+    assert said.startswith("Before.")
+    assert said.endswith(f"| new |\n{END}")
