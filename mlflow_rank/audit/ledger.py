@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mlflow_rank.audit.entry import SALT_BYTES, Entry, Record, sealed, start_of, written
@@ -22,6 +22,7 @@ from mlflow_rank.audit.merkle import CompactRange
 from mlflow_rank.audit.placements import Placement, Placements, moves_of
 from mlflow_rank.audit.tables import HEAD_ID, evidence_table, head_table, ledger_table, placements_table
 from mlflow_rank.errors import LedgerError
+from mlflow_rank.evidence.canonical import canonical_json
 from mlflow_rank.evidence.strict_json import MOST_BYTES
 
 if TYPE_CHECKING:
@@ -146,6 +147,21 @@ def entries(
     if workspace is not None:
         wanted = wanted.where(ledger_table.c.workspace == workspace)
     yield from paged(connection, wanted, first)
+
+
+def concerning(connection: Database, model: str, workspace: str | None = None) -> Iterator[Entry]:
+    """Yield the entries that `history` needs of a model, in order.
+
+    They are those about the model, changes of another that name it, such as renaming it, and erasures.
+    """
+    columns = ledger_table.c
+    named = columns.body.contains(canonical_json(model).decode(), autoescape=True)
+    moved = and_(columns.kind == "change", or_(named, columns.body.is_(None)))
+    about = or_(columns.model == model, columns.kind == "erasure", moved)
+    wanted = select(ledger_table).where(about)
+    if workspace is not None:
+        wanted = wanted.where(or_(columns.workspace == workspace, columns.kind == "erasure"))
+    yield from paged(connection, wanted)
 
 
 def paged(connection: Database, wanted: Select[Any], first: int = 0) -> Iterator[Entry]:

@@ -28,6 +28,10 @@ class Placement:
         """Return where it is."""
         return self.workspace, self.model, self.target
 
+    def document(self) -> dict[str, object]:
+        """Return it JSON-ready."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
 
 @dataclass(frozen=True, slots=True)
 class Move:
@@ -63,14 +67,17 @@ def moves_of(body: Mapping[str, object]) -> list[Move]:
 
 
 def _move(value: object) -> Move:
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         _refuse(value)
     model, target = value.get("model"), value.get("target")
     before, after, files = value.get("before"), value.get("after"), value.get("files")
-    optional = all(each is None or isinstance(each, str) for each in (before, after, files))
-    if not (isinstance(model, str) and isinstance(target, str) and optional):
+    if not (isinstance(model, str) and isinstance(target, str) and _may_be(before, after, files)):
         _refuse(value)
     return Move(model, target, before, after, files)
+
+
+def _may_be(*values: object) -> bool:
+    return not any(value is not None and type(value) is not str for value in values)
 
 
 def _refuse(value: object) -> NoReturn:
@@ -85,7 +92,8 @@ def _refuse(value: object) -> NoReturn:
 class Placements:
     """The sum of moves, in whatever order they come: a later entry's move outweighs an earlier one's."""
 
-    last: dict[Key, tuple[int, Placement | None]] = field(default_factory=dict)
+    last: dict[Key, tuple[int, Move, str | None]] = field(default_factory=dict)
+    """The number of the last entry that moved a target, its move, and the decision behind it."""
 
     def move(self, number: int, workspace: str | None, moves: Iterable[Move], decision: str | None) -> None:
         """Take in the moves of the entry with this number."""
@@ -93,10 +101,13 @@ class Placements:
             key = (workspace or "", each.model, each.target)
             if key in self.last and self.last[key][0] > number:
                 continue
-            placed = None if each.after is None else Placement(*key, each.after, each.files, decision, number)
-            self.last[key] = number, placed
+            self.last[key] = number, each, decision
 
     @property
     def now(self) -> dict[Key, Placement]:
         """Return what lies where."""
-        return {key: placed for key, (_, placed) in self.last.items() if placed is not None}
+        return {
+            key: Placement(*key, move.after, move.files, decision, number)
+            for key, (number, move, decision) in self.last.items()
+            if move.after is not None
+        }

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
 
 from mlflow_rank.audit.entry import Record
 from mlflow_rank.audit.placements import Key
+from mlflow_rank.audit.tables import ledger_table
 from mlflow_rank.policy.targets import canonical_target
+
+if TYPE_CHECKING:
+    from mlflow_rank.audit.ledger import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +62,40 @@ def reconcile(
     """Return every protected target that resolves to something else than the ledger says, in order.
 
     Args:
-        placements_of_ledger: versions by workspace, model and target, targets in their only form.
-        placements_of_registry: the same from the registry, targets as they stand there; `alias:Champion` counts as
-            `alias:champion`, and where both are there, each is compared.
-        protected: whether a policy governs a target of a model; an alias that has no form that we accept, such as one
-            with letters that look like others, is asked about as it stands.
+        placements_of_ledger: versions by workspace, model and target.
+        placements_of_registry: the same from the registry; a target that stands there as `alias:Champion` is looked
+            up as it stands, and then as `alias:champion`.
+        protected: whether a policy governs a target of a model; it is asked about targets as they stand, also about
+            aliases with letters that look like others.
     """
-    found: set[Finding] = set()
+    found: list[Finding] = []
     seen: set[Key] = set()
-    for (workspace, model, target), version in placements_of_registry:
-        key = (workspace, model, _form(target))
-        seen.add(key)
-        expected = placements_of_ledger.get(key)
+    for key, version in placements_of_registry:
+        known = key if key in placements_of_ledger else (key[0], key[1], _form(key[2]))
+        seen.add(known)
+        expected = placements_of_ledger.get(known)
         if expected != version and protected(*key):
-            found.add(Finding(*key, expected, version))
+            found.append(Finding(*key, expected, version))
     for key, version in placements_of_ledger.items():
         if key not in seen and protected(*key):
-            found.add(Finding(*key, version, None))
-    return sorted(found, key=lambda each: (each.workspace, each.model, each.target, each.registry or ""))
+            found.append(Finding(*key, version, None))
+    return sorted(found, key=lambda each: (each.workspace, each.model, each.target))
+
+
+def unrecorded(connection: Database, findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings that the ledger has not recorded yet, or only before something about the model changed."""
+    return [each for each in findings if not _is_recorded(connection, each)]
+
+
+def _is_recorded(connection: Database, finding: Finding) -> bool:
+    columns = ledger_table.c
+    about = select(ledger_table).where(columns.workspace == finding.workspace, columns.model == finding.model)
+    last = about.where(columns.kind == "finding", columns.target == finding.target)
+    row = connection.execute(last.order_by(columns.number.desc()).limit(1)).one_or_none()
+    if row is None or row.body is None or json.loads(row.body) != finding.record().body:
+        return False
+    later = about.where(columns.kind == "change", columns.number > row.number)
+    return connection.execute(later.limit(1)).first() is None
 
 
 def _form(target: str) -> str:

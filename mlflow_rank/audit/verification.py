@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from mlflow_rank.errors import LedgerError
 from mlflow_rank.evidence.trust import TrustStore
 
 MOST_PROBLEMS = 1000  # that are told apart; a ledger with more is told by its first ones
+_CLAIMED = "its own checkpoint"
 _RECENT = 1024  # trees that are remembered; a decision's checkpoint is of the tree a few entries before it
 
 
@@ -29,6 +31,7 @@ class Verified:
     whether the ledger was cut short or written anew as a whole.
     """
 
+    ledger_id: str
     problems: tuple[str, ...]
     remarks: tuple[str, ...]
     size: int
@@ -44,6 +47,22 @@ class Verified:
         """Whether nothing is wrong."""
         return not self.problems
 
+    def document(self) -> dict[str, object]:
+        """Return it JSON-ready."""
+        return {
+            "ledger_id": self.ledger_id,
+            "holds": self.holds,
+            "problems": list(self.problems),
+            "remarks": list(self.remarks),
+            "size": self.size,
+            "root": base64.b64encode(self.root).decode(),
+            "first_at": self.first_at,
+            "last_at": self.last_at,
+            "erased": self.erased,
+            "checkpoints": self.checkpoints,
+            "signed": self.signed,
+        }
+
 
 @dataclass(slots=True)
 class Walk:
@@ -52,6 +71,8 @@ class Walk:
     ledger_id: str
     checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
     trust: TrustStore | None = None
+    claimed: Checkpoint | None = None
+    """What the entries say of themselves, such as the header of an export: unsigned, it is still compared."""
     stop: int | None = None
     """Placements and evidence are summed up to here, where the database was looked at; None for all."""
     problems: list[str] = field(default_factory=list)
@@ -70,6 +91,8 @@ class Walk:
 
     def __post_init__(self) -> None:
         self.chain = Chain(self.ledger_id)
+        if self.claimed is not None:
+            self.checkpoints = {**self.checkpoints, _CLAIMED: self.claimed}
         for name, checkpoint in self.checkpoints.items():
             self._waiting.setdefault(checkpoint.size, []).append(name)
         self._reached()
@@ -104,12 +127,15 @@ class Walk:
         for size, names in sorted(self._waiting.items()):
             for name in names:
                 self.report(f"{name} is of {size} entries, and there are {chain.count}: the ledger was cut short")
+        if self.claimed is not None and chain.count > self.claimed.size:
+            self.report(f"there are {chain.count} entries, and {_CLAIMED} is of {self.claimed.size}")
         if self._left_out:
             self.problems.append(f"and {self._left_out} problems more")
         remarks = [*chain.remarks, *chain.still_there()]
         if len(remarks) > MOST_PROBLEMS:
             remarks = [*remarks[:MOST_PROBLEMS], f"and {len(remarks) - MOST_PROBLEMS} remarks more"]
         return Verified(
+            self.ledger_id,
             tuple(self.problems),
             tuple(remarks),
             chain.count,
@@ -130,7 +156,7 @@ class Walk:
         for name in self._waiting.pop(chain.count, ()):
             checkpoint = self.checkpoints[name]
             self._compare(name, checkpoint, chain.tree.root)
-            self._vouched(name, checkpoint, chain.last_at, needed=True)
+            self._vouched(name, checkpoint, chain.last_at, needed=name != _CLAIMED)
 
     def _compare(self, name: str, checkpoint: Checkpoint, root: bytes) -> None:
         self.seen_checkpoints += 1
@@ -200,6 +226,7 @@ def verify(
     checkpoints: Mapping[str, Checkpoint] | None = None,
     *,
     trust: TrustStore | None = None,
+    claimed: Checkpoint | None = None,
 ) -> Verified:
     """Verify entries, from the first on, as they pass by once.
 
@@ -208,8 +235,9 @@ def verify(
         ledger_id: of the ledger that they should be.
         checkpoints: that were kept elsewhere, by what they are called in messages.
         trust: whose signatures under checkpoints are believed; None to look at no signature.
+        claimed: what the entries say of themselves, such as the header of an export.
     """
-    walk = Walk(ledger_id, checkpoints or {}, trust)
+    walk = Walk(ledger_id, checkpoints or {}, trust, claimed)
     for entry in entries:
         walk.take(entry)
     return walk.finished()

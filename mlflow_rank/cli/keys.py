@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mlflow_rank.cli.options import OPTIONAL_PATH, say
+from mlflow_rank.cli.options import OPTIONAL_PATH, OPTIONAL_TEXT, say
 from mlflow_rank.cli.signing import PASSPHRASE, passphrase
 
 KEY_FILE = click.argument("path", type=click.Path(path_type=Path))
@@ -17,7 +17,7 @@ def keys_group() -> None:
     """Make and show the Ed25519 keys that evidence, approvals and decisions are signed with.
 
     A private key never leaves the machine on which it was made. What others need is its public key, as a line of the
-    trust file: `mlflow-rank keys show` prints it.
+    trust file: `mlflow-rank keys show` prints it, and `mlflow-rank keys trust` writes it there.
     """
 
 
@@ -66,6 +66,40 @@ def show(path: Path) -> None:
     from mlflow_rank.evidence.keys import read_public_key
 
     click.echo(trust_entry(read_public_key(path).text), nl=False)
+
+
+@keys_group.command("trust", short_help="Add a public key to the trust file.")
+@KEY_FILE
+@click.option("--person", type=OPTIONAL_TEXT, default=None, help="Whose key it is, where it is a person's.")
+@click.option("--service", type=OPTIONAL_TEXT, default=None, help="Whose key it is, where it is a machine's.")
+@click.option(
+    "--role",
+    "roles",
+    type=click.Choice(["measurer", "reviewer", "owner", "gate"]),
+    multiple=True,
+    required=True,
+    help="What its signatures count as; may be given several times.",
+)
+@click.option(
+    "--trust", type=click.Path(path_type=Path), default=Path("trust.yaml"), show_default=True, help="The trust file."
+)
+def trust(path: Path, person: str | None, service: str | None, roles: tuple[str, ...], trust: Path) -> None:
+    """Add the public key at PATH (a .pub file) to the trust file, or begin a trust file with it.
+
+    \b
+    Examples:
+      mlflow-rank keys trust ci.key.pub --service ci --role measurer
+      mlflow-rank keys trust ann.key.pub --person ann@example.org --role reviewer --trust trust.yaml
+    """
+    from mlflow_rank.errors import UsageError
+    from mlflow_rank.evidence.keys import read_public_key
+    from mlflow_rank.workflow.trusting import believe
+
+    if (person is None) == (service is None):
+        raise UsageError("a key is a person's or a service's", expected="exactly one of --person and --service")
+    name = person or service or ""
+    believe(trust, read_public_key(path), name=name, is_person=person is not None, roles=roles)
+    say(f"{name} is believed as {' and '.join(roles)} by {trust}")
 
 
 @keys_group.command("fingerprint", short_help="Print the fingerprint of a public key.")

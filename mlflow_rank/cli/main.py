@@ -19,6 +19,7 @@ from mlflow_rank.cli.measure import measure_command
 from mlflow_rank.cli.options import say
 from mlflow_rank.cli.pilot import pilot_command
 from mlflow_rank.cli.policy import policy_group
+from mlflow_rank.cli.server import server_command
 from mlflow_rank.cli.submit import submit_command
 from mlflow_rank.errors import MlflowRankError
 
@@ -66,6 +67,7 @@ def main() -> None:
     approve   a person's signed word for a promotion; waive: to put a rule aside
     evidence  look into evidence, and verify it years later
     audit     read the ledger of a gated registry, verify it, and prove what it says
+    server    MLflow's server with the gate in its registry
     submit    hand evidence of a registered version in at a gated registry
     keys      make and show the keys that evidence is signed with
 
@@ -84,6 +86,7 @@ for command in (
     waive_command,
     evidence_group,
     audit_group,
+    server_command,
     submit_command,
     keys_group,
 ):

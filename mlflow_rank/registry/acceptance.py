@@ -1,4 +1,4 @@
-"""Evidence at the door: who signed it, in which role, about which files of which version; only what verifies is kept."""
+"""Evidence at the door: who signed it, in which role, about which files; only what verifies is kept."""
 
 from __future__ import annotations
 

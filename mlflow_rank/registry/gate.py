@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException  # noqa: TID253 -- only what stand
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.checkpoint import checkpoint_of
-from mlflow_rank.audit.entry import Entry, Record
+from mlflow_rank.audit.entry import LONGEST, Entry, Record
 from mlflow_rank.audit.lookups import latest_reference
 from mlflow_rank.audit.placements import Move
 from mlflow_rank.errors import EvidenceError
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Arguments = Mapping[str, object]
+MOST_CHARACTERS = 2000  # of anything that a caller sent
 MOST_TRIES = 5  # of a question that changes while it is answered
 GATE = "mlflow-rank-gate"  # how the gate calls itself in checkpoints
 _KNOWN: dict[str, str] = {}  # the rules that a ledger was last seen to know, so that it is not asked at every call
@@ -59,7 +60,8 @@ class Call:
     @classmethod
     def here(cls, door: str, workspace: str, models: Sequence[str], arguments: Arguments, **more: Any) -> Call:
         """Return the call that is going on."""
-        return cls(door, workspace, tuple(models), arguments, actor_here(), origin_here(), **more)
+        said = {name: recordable(value) for name, value in arguments.items()}
+        return cls(door, workspace, tuple(models), said, actor_here(), origin_here(), **more)
 
     def body(self, **more: object) -> dict[str, object]:
         """Return what the ledger keeps of it."""
@@ -270,10 +272,11 @@ class Gate:
     ) -> list[Entry]:
         """Append records to the ledger, before them that other rules are in force than the ledger knows."""
         connection = session.connection()
-        news = []
+        news: list[Record] = []
         if _KNOWN.get(head.ledger_id) != rules.digest and latest_reference(connection, "policies") != rules.digest:
             news = [Record("policies", call.workspace, None, None, None, rules.document(), reference=rules.digest)]
-        _, entries = ledger.append(connection, head, [*news, *records], at=self.clock())
+        fitting = [_fitting(record) for record in (*news, *records)]
+        _, entries = ledger.append(connection, head, fitting, at=self.clock())
         if news:
             _KNOWN.pop(head.ledger_id, None)  # this transaction may still be rolled back, and the news with it
         else:
@@ -302,6 +305,28 @@ class Gate:
         row = session.get(SqlModelVersion, (call.workspace, request.model, int(request.version or 0)))
         if row is not None:
             row.description = with_decision(row.description, self.table(decision))
+
+
+def recordable(value: object) -> object:
+    """Return what somebody sent as the ledger can hold it: half characters escaped, and long texts cut.
+
+    >>> recordable("a" * 3000) == "a" * 2000 + "…", recordable("\\ud800")
+    (True, '\\\\ud800')
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
+
+
+def _fitting(record: Record) -> Record:
+    """Return a record with names as long as the ledger's columns: whoever sends longer ones is refused all the same."""
+    cut: dict[str, Any] = {
+        name: str(recordable(value)).replace("\x00", "?")[:longest]
+        for name, longest in LONGEST.items()
+        if name != "kind" and (value := getattr(record, name)) is not None
+    }
+    return replace(record, **cut)
 
 
 def _decided_by(decision: Decision | None, move: Move) -> bool:

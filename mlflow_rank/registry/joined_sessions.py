@@ -11,6 +11,8 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from mlflow_rank.errors import LedgerError
+
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
@@ -56,9 +58,10 @@ class JoinedSessions:
                 finally:
                     _OPEN.reset(token)
         except MlflowException as error:
-            if not isinstance(error.__cause__, SQLAlchemyError):
+            cause = error.__cause__
+            if not isinstance(cause, SQLAlchemyError | LedgerError):
                 raise
-            said = f"the registry's database did not take the change ({type(error.__cause__).__name__})"
+            said = f"the registry's database did not take the change ({type(cause).__name__})"
             raise MlflowException(f"{said}; nothing was changed, try again", TEMPORARILY_UNAVAILABLE) from error
 
 

@@ -23,7 +23,7 @@ def refused(sentence: str, decision: Decision | None = None) -> Refused:
         sentence: why, items separated by `; `, without a full stop.
         decision: that says no, where one was made.
     """
-    said = " ".join(sentence.split()).rstrip(".")
+    said = " ".join(sentence.encode("utf-8", "backslashreplace").decode().split()).rstrip(".")
     said = f"{said[: _LONGEST - 1]}…" if len(said) > _LONGEST else said
     if decision is None:
         return Refused(f"Refused: {said}.", PERMISSION_DENIED)

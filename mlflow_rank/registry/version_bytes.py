@@ -119,7 +119,7 @@ def _local_directory(location: str) -> Path | None:
     if url.scheme == "mlflow-artifacts" and destination:
         repository: Any = get_artifact_repository(destination)
         root = getattr(repository, "artifact_dir", None)
-        return None if root is None else Path(root) / unquote(url.path).lstrip("/")
+        return None if root is None else Path(root) / _below_destination(location)
     return None
 
 
@@ -130,7 +130,7 @@ def _fetched(location: str) -> FileManifest:
 
     url, destination = urlsplit(location), os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR)
     if url.scheme == "mlflow-artifacts" and destination:  # this is the server, which would only ask itself
-        location = f"{destination.rstrip('/')}/{unquote(url.path).lstrip('/')}"
+        location = f"{destination.rstrip('/')}/{_below_destination(location)}"
     repository = get_artifact_repository(location)
     entries = []
     with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder:
@@ -154,6 +154,14 @@ def _paths(repository: Any, folder: str | None, depth: int) -> Iterator[str]:
             yield from _paths(repository, each.path, depth + 1)
         else:
             yield each.path
+
+
+def _below_destination(location: str) -> str:
+    """Return where this server keeps what it hands out under an address: each workspace has its own folder."""
+    from mlflow.server.handlers import _get_workspace_scoped_repo_path_if_enabled
+
+    path = unquote(urlsplit(location).path).lstrip("/")
+    return str(_get_workspace_scoped_repo_path_if_enabled(path))
 
 
 def _path(location: str) -> str:

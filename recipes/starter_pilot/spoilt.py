@@ -1,12 +1,18 @@
-"""A deliberately spoilt encoder: the weights of a checkpoint, shuffled inside each tensor."""
+"""A deliberately spoilt encoder: the weights of a checkpoint, shuffled inside each tensor.
+
+`python -m recipes.starter_pilot.spoilt DIRECTORY` makes one of the starter encoder.
+"""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+
+from mlflow_rank.encoders.specs import STARTER
 
 WEIGHTS = "model.safetensors"
 
@@ -26,3 +32,7 @@ def write_spoilt(checkpoint: Path, directory: Path, *, seed: int = 0) -> None:
         for name, tensor in sorted(load_file(checkpoint / WEIGHTS).items())
     }
     save_file(tensors, directory / WEIGHTS, metadata={"format": "pt"})
+
+
+if __name__ == "__main__":
+    write_spoilt(STARTER, Path(sys.argv[1]))
