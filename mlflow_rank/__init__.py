@@ -3,4 +3,34 @@
 Importing this package loads neither torch, transformers nor mlflow: each is imported where it is used.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from os import PathLike
+from typing import Any
+
+__all__ = ["__version__", "load_model"]
 __version__ = "0.1.0"
+
+
+def load_model(model_uri: str, *, trust: str | PathLike[str] = "trust.yaml", tracking_uri: str | None = None) -> Any:
+    """Return a registered model, as MLflow's pyfunc loads it, once its bytes and its decision have been verified.
+
+    The files are fetched and hashed; the decision that placed the version must be an approval of just these files, this
+    model, version and target, signed by a key with the role `gate`. Nothing is loaded where any of this does not hold,
+    and nothing is ever unpickled.
+
+        model = mlflow_rank.load_model("models:/encoder@champion", trust="trust.yaml")
+
+    Args:
+        model_uri: `models:/NAME@ALIAS`, `models:/NAME/STAGE` or `models:/NAME/VERSION`.
+        trust: the file that says whose keys are believed.
+        tracking_uri: of the server (`http://…`) or of the registry's database; None for MLflow's own choice.
+
+    Raises:
+        UsageError: the address names nothing, or there is no such trust file.
+        EvidenceError: something does not hold; it says what was found and what was expected.
+        MeasurementError: the registry cannot be reached.
+    """
+    # by name: what everything else imports must not import everything else
+    return import_module("mlflow_rank.workflow.loading").load_model(model_uri, trust=trust, tracking_uri=tracking_uri)
