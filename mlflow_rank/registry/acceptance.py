@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.entry import Record
 from mlflow_rank.audit.lookups import evidence_digests
-from mlflow_rank.errors import EvidenceError
+from mlflow_rank.errors import MlflowRankError
 from mlflow_rank.evidence.presented import UNREADABLE, Presented, present
 from mlflow_rank.policy.model import PromotionPolicy
 from mlflow_rank.registry.gate import Call, Gate
@@ -54,7 +54,7 @@ class Acceptance:
             source = source_of(session, call.workspace, model, version)
         try:
             digest = files_digest(source, gate.client())
-        except EvidenceError as error:
+        except MlflowRankError as error:
             self._refuse(call, model, version, found, f"{error.what}: {error.got}" if error.got else error.what)
         flaw = flaw_of(found, model, version, digest, rules)
         if flaw is not None:

@@ -10,6 +10,7 @@ from mlflow_rank.errors import MissingDependencyError, UsageError
 from mlflow_rank.registry.artifact_seal import ArtifactSeal
 from mlflow_rank.registry.record_routes import add_record_routes
 from mlflow_rank.registry.sealed_app import App, Receive, Scope, Send, seal_fastapi, seal_flask
+from mlflow_rank.registry.workspace_door import guard_workspaces
 
 if TYPE_CHECKING:
     from mlflow_rank.registry.gate import Gate
@@ -78,6 +79,7 @@ def _sealed(*, authenticated: bool) -> App:
         app: Any = with_basic_auth(flask_app)
     else:
         app = create_fastapi_app(flask_app)
+    guard_workspaces(flask_app, gate_here)
     seal_flask(flask_app, seal)  # after basic-auth, whose hooks come first then
     seal_fastapi(app, seal)
     sealed: App = app

@@ -15,9 +15,10 @@ from mlflow_rank.audit.checkpoint import checkpoint_of
 from mlflow_rank.audit.entry import LONGEST, Entry, Record
 from mlflow_rank.audit.lookups import latest_reference
 from mlflow_rank.audit.placements import Move
-from mlflow_rank.errors import EvidenceError
+from mlflow_rank.errors import MlflowRankError
 from mlflow_rank.evidence.envelope import Envelope
 from mlflow_rank.evidence.testimony import decision_statement
+from mlflow_rank.policy.case import Case
 from mlflow_rank.policy.decide import decide
 from mlflow_rank.policy.decision import Decision
 from mlflow_rank.policy.model import PromotionPolicy
@@ -166,12 +167,13 @@ class Gate:
         with self.sessions.original(read_only=True) as session:
             question = Question.read(session, call.workspace, model, version, target)
             try:
-                case = question.case(session, rules.trust, self.client(), requester)
-            except EvidenceError as error:
-                said = f"{error.what}: {error.got}" if error.got else error.what
-                self.refuse(call, said, target=target)
+                case: Case | str = question.case(session, rules.trust, self.client(), requester)
+            except MlflowRankError as error:
+                case = f"{error.what}: {error.got}" if error.got else error.what
+        if isinstance(case, str):  # refused out here: SQLite lets nobody write while that session reads
+            self.refuse(call, case, target=target)
         policies = [policy for _, policy in rules.policies if isinstance(policy, PromotionPolicy)]
-        return question, decide(policies, case, self.clock())
+        return question, decide(policies, case, self.clock().replace(microsecond=0))
 
     def _settle(
         self,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.lookups import evidence_digests
-from mlflow_rank.errors import EvidenceError
+from mlflow_rank.errors import MlflowRankError
 from mlflow_rank.evidence.presented import Presented, present
 from mlflow_rank.policy.case import Candidate, Case, Champion, NoChampion, Request, UnknownChampion
 from mlflow_rank.registry.moves import targets_of
@@ -100,7 +100,7 @@ class Question:
         if digest is None:
             try:
                 digest = files_digest(source_of(session, self.workspace, self.model, holder.version), client)
-            except (EvidenceError, MlflowException):
+            except (MlflowRankError, MlflowException):
                 return UnknownChampion()
         theirs = _presented(session, self.workspace, self.model, holder.version, trust)
         return Champion(digest, holder.version, tuple(each for each in theirs if each.kind not in _FOR_THE_CASE))

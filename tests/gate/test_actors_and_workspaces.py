@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 from filed import Desk
-from promotions import asking_for_a_pilot, files_of, rules
+from promotions import asking_for_a_pilot, rules
 from servers import ADMIN, Answer, Database, Server, Site, Sqlite, serving
 
 from mlflow_rank.audit import ledger
@@ -56,23 +56,33 @@ def test_the_authenticated_user_is_recorded_and_no_other_name_that_a_header_clai
     assert (origin["address"], origin["program"]) == ("127.0.0.1", "tests/1")
 
 
-def test_nobody_authenticated_is_anonymous(sqlite: Sqlite, tmp_path: Path) -> None:
+def test_workspaces_keep_evidence_apart_and_nobody_deletes_one_with_a_champion(
+    sqlite: Sqlite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desk, database = Desk.laid(tmp_path / "desk"), sqlite.new()
     site = Site(
-        tmp_path / "server", database, workspaces=True, environment=rules(desk, asking_for_a_pilot()),
-        options=("--workspace-store-uri", database.uri),
+        tmp_path / "server", database, workspaces=True, app="mlflow-rank",
+        options=("--workspace-store-uri", database.uri), environment=rules(desk, asking_for_a_pilot()),
     )  # fmt: skip
     with serving(site) as [server]:
         made = server.raw("POST", "/api/3.0/mlflow/workspaces", {"name": "other"})
         assert made.status in (200, 201), made.text
-        files = files_of(server, desk)
+        monkeypatch.setenv("MLFLOW_WORKSPACE", "other")
+        client = server.client()
+        run = client.create_run(client.create_experiment("it"))
+        client.log_artifacts(run.info.run_id, str(desk.model), "model")
+        files = {"source": f"{run.info.artifact_uri}/model", "run_id": run.info.run_id}
         in_other = {"X-MLFLOW-WORKSPACE": "other"}
 
         _forgery_is_anonymous(server, database)
         _evidence_stays_in_its_workspace(server, desk, files, in_other)
 
         [placed] = [each for each in entries(database) if each.kind == "change" and each.content["moves"]]
-        assert placed.workspace == "default"
+        assert placed.workspace == "other"
+        for mode in ("RESTRICT", "CASCADE", "SET_DEFAULT"):
+            answer = server.raw("DELETE", f"/api/3.0/mlflow/workspaces/other?mode={mode}")
+            assert answer.status == 403, answer.text
+        assert entries(database)[-1].content["door"] == "delete_workspace"
 
 
 def _forgery_is_anonymous(server: Server, database: Database) -> None:
@@ -87,11 +97,13 @@ def _evidence_stays_in_its_workspace(server: Server, desk: Desk, files: Any, in_
 
     for headers in ({}, in_other):
         assert call("POST", "registered-models/create", headers).status == 200
-    assert call("POST", "model-versions/create", {}, **files).status == 200
+    made = call("POST", "model-versions/create", in_other, **files)
+    assert made.status == 200, made.text
     for key, value in parcels(desk.pilot(called=f"models:/{MODEL}/1").read_bytes()):
-        assert call("POST", "model-versions/set-tag", {}, version="1", key=key, value=value).status == 200
+        answer = call("POST", "model-versions/set-tag", in_other, version="1", key=key, value=value)
+        assert answer.status == 200, answer.text
 
-    elsewhere = call("POST", "registered-models/alias", in_other, alias="champion", version="1")
+    elsewhere = call("POST", "registered-models/alias", {}, alias="champion", version="1")
     assert elsewhere.status == 404, elsewhere.text
-    here = call("POST", "registered-models/alias", {}, alias="champion", version="1")
-    assert here.status == 200, here.text
+    there = call("POST", "registered-models/alias", in_other, alias="champion", version="1")
+    assert there.status == 200, there.text

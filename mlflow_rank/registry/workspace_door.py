@@ -1,0 +1,59 @@
+"""The door that is not in the registry's store: deleting a workspace deletes its models, or moves them to another one.
+
+MLflow lets its workspace store do that, past every method of the registry; so it is stopped where the request comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from mlflow_rank.audit.tables import placements_table
+from mlflow_rank.policy.scope import standing
+from mlflow_rank.registry.gate import Call
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+    from mlflow_rank.registry.gate import Gate
+
+DOOR = "delete_workspace"
+_RULE = "/mlflow/workspaces/<workspace_name>"
+
+
+def guard_workspaces(app: Flask, gate: Callable[[], Gate]) -> None:
+    """Refuse to delete a workspace with a protected placement in it, in whatever mode; call this after basic-auth."""
+
+    def check() -> Response | None:
+        from flask import Response, request
+        from mlflow.exceptions import MlflowException
+
+        if request.url_rule is None or request.method != "DELETE" or not request.url_rule.rule.endswith(_RULE):
+            return None
+        try:
+            refuse_to_delete(gate(), str((request.view_args or {}).get("workspace_name")))
+        except MlflowException as error:
+            return Response(error.serialize_as_json(), error.get_http_status_code(), mimetype="application/json")
+        return None
+
+    app.before_request(check)
+
+
+def refuse_to_delete(gate: Gate, workspace: str) -> None:
+    """Refuse, and record that, where something in a workspace is protected.
+
+    Raises:
+        MlflowException: something is (403).
+    """
+    placed = placements_table.c
+    wanted = select(placed.model, placed.target, placed.version).where(placed.workspace == workspace)
+    with gate.sessions.original(read_only=True) as session:
+        rows = session.execute(wanted.order_by(placed.model, placed.target)).all()
+    policies = [policy for _, policy in gate.rules().policies]
+    for model, target, version in rows:
+        if not standing(policies, model, target).left_alone:
+            call = Call.here(DOOR, workspace, (model,), {"workspace": workspace}, version=version)
+            said = f"{target} of {model} points at version {version} in workspace {workspace}, which would go with it"
+            gate.refuse(call, said, target=target)
