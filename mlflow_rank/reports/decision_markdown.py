@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from mlflow_rank.policy.decision import Approve, Deny
 from mlflow_rank.policy.outcomes import Finding
 from mlflow_rank.policy.watch import Watched
+from mlflow_rank.registry.records import API
 from mlflow_rank.reports.decision_next import next_step
 from mlflow_rank.reports.decision_numbers import numbers, short_digest
 from mlflow_rank.reports.decision_words import (
@@ -29,6 +30,7 @@ from mlflow_rank.reports.decision_words import (
 )
 from mlflow_rank.reports.untrusted_text import in_markdown
 
+RECORD = f"{API}/decisions/"  # where a gated server answers with the decision and its signature
 _COLUMNS = ("result", "rule", "observed", "n", "asked", "margin", "layer")
 _RIGHT = frozenset({"n", "margin"})
 _LOUD = {"fail": "**FAIL**", "unknown": "**unknown**", "waived": "*waived*"}
@@ -36,10 +38,18 @@ _LOUD = {"fail": "**FAIL**", "unknown": "**unknown**", "waived": "*waived*"}
 
 def decision_markdown(decision: Approve | Deny | Watched) -> str:
     """Return a decision, or what a watch policy says, as markdown that ends in a line feed."""
-    return "\n".join(_lines(decision)) + "\n"
+    return "\n".join(_lines(decision, next_step(decision))) + "\n"
 
 
-def _lines(decided: Approve | Deny | Watched) -> Iterator[str]:
+def decision_in_description(decision: Approve | Deny) -> str:
+    """Return a decision of the gate as markdown for a version's description, with where the full record is."""
+    carried_out = isinstance(decision, Approve) or not decision.enforced
+    done = "nothing; it was carried out." if carried_out else next_step(decision)
+    kept = f"**Full record:** [decision {decision.id}]({RECORD}{decision.id}), or `mlflow-rank audit history`."
+    return "\n".join((*_lines(decision, done), "", kept)) + "\n"
+
+
+def _lines(decided: Approve | Deny | Watched, next_words: str) -> Iterator[str]:
     more = f" ({aside(decided)})" if aside(decided) else ""
     yield f"### {verdict(decided)}{more}: {in_markdown(about(decided))}"
     yield ""
@@ -48,7 +58,7 @@ def _lines(decided: Approve | Deny | Watched) -> Iterator[str]:
         yield ""
         yield from _section(section)
     yield ""
-    yield f"**Next:** {in_markdown(next_step(decided))}"
+    yield f"**Next:** {in_markdown(next_words)}"
     yield ""
     yield from _details(decided)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from mlflow_rank.policy import decide
-from mlflow_rank.reports.decision_markdown import decision_markdown
+from mlflow_rank.reports.decision_markdown import decision_in_description, decision_markdown
 from mlflow_rank.reports.untrusted_text import in_markdown
 
 EVIL = (
@@ -32,6 +32,18 @@ def test_the_heading_is_the_verdict(decisions: Any) -> None:
     assert decision_markdown(decisions.watched()).startswith("### CLEAR: encoder version 7\n")
     audited = decisions.made(decisions.policy(floor=0.85, mode="audit"))
     assert decision_markdown(audited).startswith("### DENIED (not enforced): ")
+
+
+def test_a_description_says_where_the_record_is_and_does_not_ask_for_what_was_done(decisions: Any) -> None:
+    audited = decisions.made(decisions.policy(floor=0.85, mode="audit"))
+    for decision in (decisions.made(), audited):
+        assert "**Next:** nothing; it was carried out." in decision_in_description(decision)
+    denied = decisions.denied()
+    said = decision_in_description(denied)
+    assert [line for line in said.splitlines() if "**Next:**" in line] == [
+        line for line in decision_markdown(denied).splitlines() if "**Next:**" in line
+    ]
+    assert f"[decision {denied.id}](/mlflow-rank/api/v1/decisions/{denied.id})" in said
 
 
 def test_it_has_the_id_a_row_for_each_rule_the_reasons_and_what_next(decisions: Any) -> None:
