@@ -20,6 +20,7 @@ BENCHMARKS = (
     "probes",
     "pilot_pass",
     "deciding",
+    "gate",
 )  # each a module with run(folder, quick=…)
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 # One thread for each process of the suite, set before numpy and torch read it: the suite itself runs in parallel, and
 # threads that wait for one another on a busy machine make tiny matrices ten times slower.
@@ -31,9 +32,27 @@ RATE = 16_000
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+SHARING = {
+    "test_concurrency.py": "a gated server of two workers",
+    "test_faults.py": "a gated server of two workers",
+}
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no process is left alone with it at the end."""
     items.sort(key=lambda item: item.path.name not in ("test_readme.py", "test_project.py"))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give every file to one process, so that what a module makes is made once; files that share servers likewise."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return SHARING.get(file.rpartition("/")[2], file)
+
+    return ByFile(config, log)
 
 
 def speech(samples: int, seed: int) -> np.ndarray:

@@ -152,7 +152,6 @@ def mlflow_run(
     return ended, environment
 
 
-@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 def test_mlflow_run_measures_and_pilots_and_leaves_one_run_with_everything_in_it(
     tmp_path: Path, tiny_hubert: Path, recordings: Path
 ) -> None:

@@ -17,8 +17,6 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 NOT_HERE = ("make ", ".venv/bin/mlflow ui")  # `make run`'s own command is run in test_project; `mlflow ui` never ends
 
-pytestmark = pytest.mark.xdist_group("readme")
-
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.canonical import digest_of_bytes
 from mlflow_rank.evidence.contents import Content, contents_of, made_at_of
-from mlflow_rank.evidence.envelope import read_envelope
+from mlflow_rank.evidence.envelope import Envelope, read_envelope
 from mlflow_rank.evidence.statement import (
     ALARMS,
     APPROVAL,
@@ -33,6 +34,7 @@ KINDS = {
     SLSA_SUMMARY: "summary",
 }
 UNREADABLE = "unreadable"
+MOST_KEPT = 16  # statements that were read lately: a gate reads those of candidate and champion again and again
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,7 @@ def present(
         received_at: when a ledger took it in, where one did: a time that its signer could not choose.
     """
     try:
-        envelope = read_envelope(data, named=named)
-        statement = read_statement(envelope.payload, named=named)
-        content = contents_of(statement, named=named)
+        envelope, statement, content = _read(data, named)
     except EvidenceError as error:
         return Presented(digest_of_bytes(data), UNREADABLE, problems=((UNREADABLE, _one_line(error)),))
     kind = KINDS.get(statement.predicate_type, "other")
@@ -85,6 +85,14 @@ def present(
     verdict = trust.judge(envelope, made_at=made_at, received_at=received_at)
     problems = tuple(sorted((problem.cause, problem.detail) for problem in verdict.problems))
     return Presented(envelope.digest, kind, subjects, made_at, content, verdict.signers, problems, statement)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _read(data: bytes, named: str) -> tuple[Envelope, Statement, Content | None]:
+    """Read what is the same whenever it is read; who vouches for it is judged each time."""
+    envelope = read_envelope(data, named=named)
+    statement = read_statement(envelope.payload, named=named)
+    return envelope, statement, contents_of(statement, named=named)
 
 
 def each_once(statements: Iterable[Presented]) -> tuple[Presented, ...]:

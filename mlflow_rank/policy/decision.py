@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from mlflow_rank.errors import MlflowRankError
@@ -72,7 +73,7 @@ class Ruling:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the id is worked out once and kept
 class _Decided:
     """A decision: on which case, by which policies, when. The same inputs give the same bytes."""
 
@@ -82,7 +83,7 @@ class _Decided:
 
     verdict: ClassVar[Literal["approve", "deny"]]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A short name: the first characters of the digest of everything else."""
         return digest_of(self._body()).removeprefix("sha256:")[:ID_CHARACTERS]
@@ -142,7 +143,7 @@ class _Decided:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Approve(_Decided):
     """The promotion may happen: every policy that was asked passes, each on a pilot."""
 
@@ -169,7 +170,7 @@ class Approve(_Decided):
         return f"approved under {names}: {shown} pilot rules pass on measured scores{more}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Deny(_Decided):
     """The promotion may not happen."""
 

@@ -19,6 +19,7 @@ from mlflow_rank.cli import main
 from mlflow_rank.cli.signing import PASSPHRASE
 from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.keys import read_private_key, read_public_key
+from mlflow_rank.evidence.trust import read_trust
 from tests.conftest import plain_environment
 
 SECRET = "correct horse"
@@ -236,3 +237,66 @@ def test_keys_are_made_without_loading_what_listens() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, timeout=300).returncode == 0
+
+
+# trust
+
+
+def made(name: str) -> str:
+    keys("generate", f"{name}.key", "--no-passphrase")
+    return read_public_key(Path(f"{name}.key.pub")).text
+
+
+def test_keys_are_believed_one_after_the_other_in_a_file_that_reads() -> None:
+    texts = [made("ci"), made("ann")]
+
+    first = keys("trust", "ci.key.pub", "--service", "ci", "--role", "measurer")
+    second = keys("trust", "ann.key.pub", "--person", "ann@lab", "--role", "reviewer", "--role", "owner")
+
+    assert (first.exit_code, second.exit_code) == (0, 0), second.output
+    found = read_trust(Path("trust.yaml").read_text(), named="trust.yaml").keys
+    assert [each.key.text for each in found] == texts
+    assert [(each.service, each.person, each.roles) for each in found] == [
+        ("ci", None, ("measurer",)),
+        (None, "ann@lab", ("reviewer", "owner")),
+    ]
+
+
+def test_words_of_people_in_a_trust_file_stay() -> None:
+    made("ci")
+    Path("t.yaml").write_text("apiVersion: mlflow-rank/v1  # ours\nkind: TrustStore\nkeys:\n")
+    keys("trust", "ci.key.pub", "--service", "ci", "--role", "gate", "--trust", "t.yaml")
+
+    assert "# ours" in Path("t.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--service", "ci", "--person", "ci", "--role", "gate"], "a person's or a service's"),
+        (["--role", "gate"], "a person's or a service's"),
+        (["--service", "c i", "--role", "gate"], "without spaces"),
+        (["--service", "ci", "--role", "king"], "is not one of"),
+    ],
+)
+def test_what_makes_no_sense_writes_nothing(words: list[str], said: str) -> None:
+    made("ci")
+
+    result = keys("trust", "ci.key.pub", *words)
+
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not Path("trust.yaml").exists()
+
+
+def test_a_key_is_believed_once_and_a_broken_file_stays_as_it_is() -> None:
+    made("ci")
+    words = ("trust", "ci.key.pub", "--service", "ci", "--role", "gate")
+    keys(*words)
+    before = Path("trust.yaml").read_text()
+
+    assert "again; each key stands here once" in keys(*words).stderr
+    assert Path("trust.yaml").read_text() == before
+    Path("trust.yaml").write_text("kind: TrustStore\nkeys: []\n")
+    assert keys(*words).exit_code == 2
+    assert Path("trust.yaml").read_text() == "kind: TrustStore\nkeys: []\n"

@@ -77,12 +77,6 @@ def recorded(
         yield Recorded(directory, strict((directory / "pilot.json").read_text()), result)
 
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),  # MLflow's own use
-    pytest.mark.xdist_group("piloted"),  # recorded once, looked at by several tests
-]
-
-
 def test_the_tables_go_to_stdout_and_the_talk_to_stderr(recorded: Recorded) -> None:
     assert "keyword" in recorded.result.stdout
     assert "speaker" in recorded.result.stdout

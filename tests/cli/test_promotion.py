@@ -21,11 +21,6 @@ from mlflow_rank.workflow import DEFAULT_OUTPUT
 
 Document = dict[str, Any]
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),  # MLflow's own use
-    pytest.mark.xdist_group("promotion"),  # assessed once, looked at by each test
-]
-
 
 def call(*words: str | Path) -> Result:
     return CliRunner().invoke(main, [str(word) for word in words])

@@ -15,11 +15,6 @@ from mlflow_rank.cli import main
 
 Document = dict[str, Any]
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),  # MLflow's own use
-    pytest.mark.xdist_group("registration"),  # registered once, looked at by each test
-]
-
 
 @dataclass(frozen=True)
 class Registered:

@@ -534,3 +534,54 @@ def _statement(path: Path) -> Any:
     from filed import opened
 
     return opened(path)[1]
+
+
+# handing evidence in on the command line
+
+
+def submitted(model: Model, *arguments: str) -> Any:
+    from click.testing import CliRunner
+
+    from mlflow_rank.cli.main import main
+
+    return CliRunner().invoke(main, ["submit", *arguments, "--tracking-uri", model.house.server.url])
+
+
+def test_submit_sends_what_the_versions_run_holds_about_it(model: Model) -> None:
+    client, desk = model.house.server.client(), model.house.desk
+    run = client.create_run("0")
+    client.log_artifacts(run.info.run_id, str(desk.model), "model")
+    version = model.version(source=f"{run.info.artifact_uri}/model", run_id=run.info.run_id)
+    for path in (model.pilot(version), model.pilot(version, called="models:/encoder-another/7")):
+        client.log_artifact(run.info.run_id, str(path), "mlflow_rank/evidence")
+
+    done = submitted(model, f"models:/{model.name}/{version}")
+
+    assert done.exit_code == 0, done.output
+    assert "1 of 1 taken" in done.stderr
+    assert model.alias("champion", version).status == 200
+
+
+def test_submit_says_what_the_gate_refused_and_ends_with_1(model: Model) -> None:
+    version = model.version()
+    good, bad = model.pilot(version), model.pilot(version, by="eve")
+
+    done = submitted(model, f"models:/{model.name}/{version}", "--evidence", f"{good},{bad}")
+
+    assert done.exit_code == 1
+    assert "taken" in done.stdout
+    assert "Refused: this evidence is not taken" in done.stdout
+    assert "1 of 2 taken" in done.stderr
+
+
+@pytest.mark.parametrize(("address", "code"), [("encoder", 2), ("models:/nobody/7", 2), ("models:/nobody@champion", 2)])
+def test_submit_of_no_version(model: Model, address: str, code: int) -> None:
+    assert submitted(model, address).exit_code == code
+
+
+def test_submit_without_evidence_says_how_to_make_some(model: Model) -> None:
+    done = submitted(model, f"models:/{model.name}/{model.version()}")
+
+    assert done.exit_code == 2
+    assert "there is no evidence about" in done.stderr
+    assert "mlflow-rank assess" in done.stderr

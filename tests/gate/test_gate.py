@@ -9,7 +9,6 @@ import pytest
 from gated import MODEL, Hall
 from mlflow.exceptions import MlflowException
 
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own use
 CHAMPION = "alias:champion"
 
 

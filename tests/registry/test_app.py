@@ -20,8 +20,6 @@ import mlflow_rank
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.registry.records import records_at
 
-pytestmark = pytest.mark.xdist_group("sealed servers")
-
 PROXY = "/api/2.0/mlflow-artifacts"
 READER, STRANGER = ("rita", "a pass phrase of rita"), ("sam", "a pass phrase of sam")
 RECORD = "/mlflow-rank/api/v1"

@@ -12,8 +12,6 @@ from filed import Desk
 from promotions import approved_versions, asking_for_a_pilot, promote, rules
 from servers import Answer, Server, Site, Sqlite, start
 
-pytestmark = pytest.mark.xdist_group("sealed servers")
-
 PREFIX = "/pre"
 PROXY = "/mlflow-artifacts/artifacts"
 

@@ -12,7 +12,6 @@ from mlflow_rank.errors import MeasurementError
 from mlflow_rank.registry.connection import connected_client
 
 # MLflow's own use of SQLAlchemy 2.1, not ours.
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 _FAST_ENOUGH_SECONDS = 15.0
 

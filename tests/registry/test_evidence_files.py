@@ -24,11 +24,6 @@ from mlflow_rank.registry.tracking import record_measurement
 Document = dict[str, Any]
 Logged = tuple[RecordedRun, LoggedEncoder]
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),  # MLflow's own use
-    pytest.mark.xdist_group("registry"),
-]
-
 
 @pytest.fixture(scope="module")
 def store_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:

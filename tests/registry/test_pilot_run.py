@@ -18,7 +18,6 @@ from mlflow_rank.registry.pilot_run import record_pilot
 from mlflow_rank.registry.tracking import Destination, record_measurement
 
 Make = Callable[..., dict[str, Any]]
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 
 def _files(store: str, run_id: str, folder: str = "mlflow_rank") -> dict[str, Path]:

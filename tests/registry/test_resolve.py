@@ -14,7 +14,6 @@ from mlflow_rank.registry.resolve import ResolvedModel, find_encoder, resolve_mo
 from mlflow_rank.registry.tracking import RecordedRun
 
 Logged = tuple[RecordedRun, LoggedEncoder]
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 
 @pytest.fixture

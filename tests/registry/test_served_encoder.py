@@ -25,9 +25,6 @@ from mlflow_rank.registry.tracking import Destination, RecordedRun, record_measu
 
 Make = Callable[..., dict[str, Any]]
 Logged = tuple[RecordedRun, LoggedEncoder]
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),
-]
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from mlflow_rank.registry.metric_names import metrics_of
 from mlflow_rank.registry.tracking import Destination, RecordedRun, record_measurement
 
 Make = Callable[..., dict[str, Any]]
-pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
 
 def _artifacts(run: RecordedRun, folder: str = "mlflow_rank") -> dict[str, Path]:

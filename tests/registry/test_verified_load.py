@@ -37,10 +37,6 @@ from mlflow_rank.registry.tag_parcel import parcels
 from mlflow_rank.registry.tracking import record_measurement
 from mlflow_rank.registry.verified_load import Address
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),  # MLflow's own use
-    pytest.mark.xdist_group("verified load"),
-]
 WAVEFORM = np.random.default_rng(0).uniform(-0.1, 0.1, 3000).astype(np.float32)
 
 

@@ -16,8 +16,6 @@ import soundfile
 from mlflow_rank.speech.sources import open_corpus
 from mlflow_rank.speech.starter.corpus import SET_NAMES, StarterCorpus, starter_corpus
 
-pytestmark = pytest.mark.xdist_group("starter")  # one process makes it; it stays in the cache
-
 
 @pytest.fixture(scope="module")
 def corpus() -> StarterCorpus:
