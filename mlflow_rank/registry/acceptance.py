@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from mlflow_rank.audit import ledger
@@ -50,22 +51,39 @@ class Acceptance:
         if rules.problems:
             self._refuse(call, model, version, None, f"the gate is shut, its rules cannot be read: {rules.problems[0]}")
         found = present(envelope, trust=rules.trust, named="this evidence", received_at=gate.clock())
-        with gate.sessions.original(read_only=True) as session:
+        with gate.sessions.reading() as session:
             source = source_of(session, call.workspace, model, version)
+        flaw = flaw_of_itself(found, model, rules)  # before anything that takes time
+        if flaw is not None:
+            self._refuse(call, model, version, found, flaw)
         try:
             digest = files_digest(source, gate.client())
         except MlflowRankError as error:
             self._refuse(call, model, version, found, f"{error.what}: {error.got}" if error.got else error.what)
-        flaw = flaw_of(found, model, version, digest, rules)
+        flaw = flaw_of(found, model, version, digest)
         if flaw is not None:
             self._refuse(call, model, version, found, flaw)
         with gate.sessions.transaction() as session:
             head = ledger.lock(session.connection())
             if source_of(session, call.workspace, model, version) != source:
                 raise refused(f"version {version} of {model} changed while its evidence was read; try again")
-            if found.digest not in evidence_digests(session.connection(), call.workspace, model, version):
+            if self._is_news(session, call, model, version, found, rules):
                 self._keep(session, head, call, model, version, found, envelope, rules)
             self.set_tag(*_short_tag(found))
+
+    def _is_news(
+        self, session: Session, call: Call, model: str, version: str, found: Presented, rules: RulesInForce
+    ) -> bool:
+        """Say whether a statement was not kept yet, or somebody vouches for it who did not vouch for what is kept."""
+        connection = session.connection()
+        if found.digest not in evidence_digests(connection, call.workspace, model, version):
+            return True
+        kept = next(
+            present(each.envelope, trust=rules.trust, named="it", received_at=datetime.fromisoformat(each.received_at))
+            for each in ledger.evidence_of(connection, call.workspace, model, version)
+            if each.digest == found.digest
+        )
+        return set(found.signers) > set(kept.signers)
 
     def _keep(
         self,
@@ -108,12 +126,8 @@ class Acceptance:
         raise error
 
 
-def flaw_of(found: Presented, model: str, version: str, digest: str, rules: RulesInForce) -> str | None:
-    """Return why evidence is not taken for a version whose files have this digest; None where it is.
-
-    Evidence for any version of equal files would be about these files too; it is taken only where it does not say that
-    it is of another registered version, so that nobody's word is carried where he did not give it.
-    """
+def flaw_of_itself(found: Presented, model: str, rules: RulesInForce) -> str | None:
+    """Return why evidence is taken for no version of a model, whatever its files are; None where it may be."""
     if found.kind == UNREADABLE:
         return "; ".join(detail for _, detail in found.problems)
     if found.kind not in ROLES:
@@ -127,17 +141,25 @@ def flaw_of(found: Presented, model: str, version: str, digest: str, rules: Rule
         return f"{names} signed it, but is no {' or '.join(sorted(_roles(found.kind, policies)))}"
     if found.made_at is None or found.statement is None or found.content is None:
         return "it does not say what it must"
+    said = getattr(found.content, "model", model)
+    return f"it is about the model {said}, not about {model}" if said != model else None
+
+
+def flaw_of(found: Presented, model: str, version: str, digest: str) -> str | None:
+    """Return why evidence, which itself is without flaw, is not taken for a version whose files have this digest.
+
+    Evidence for any version of equal files would be about these files too; it is taken only where it does not say that
+    it is of another registered version, so that nobody's word is carried where he did not give it.
+    """
     if digest not in found.subjects:
         return f"it is about other files than version {version} of {model} has now ({digest[:19]}…)"
-    named = {each.name for each in found.statement.subjects if each.digest == digest}
+    subjects = () if found.statement is None else found.statement.subjects
+    named = {each.name for each in subjects if each.digest == digest}
     registered = {each for each in named if each.startswith("models:/")}
     if registered and registered == named and f"models:/{model}/{version}" not in registered and found.kind in (
         "measurement", "pilot", "alarms",
     ):  # fmt: skip
         return f"it is about {', '.join(sorted(registered))}, not about models:/{model}/{version}"
-    said = getattr(found.content, "model", model)
-    if said != model:
-        return f"it is about the model {said}, not about {model}"
     return None
 
 

@@ -111,7 +111,7 @@ class ArtifactSeal:
 
         gate = self.gate()
         try:
-            with gate.sessions.original(read_only=True) as session:
+            with gate.sessions.reading() as session:
                 rows = session.execute(_placed()).all()
         except (MlflowException, SQLAlchemyError) as error:
             raise _cannot_tell() from error

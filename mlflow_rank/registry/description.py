@@ -29,6 +29,15 @@ def with_decision(description: str | None, table: str) -> str:
     return f"{words}\n\n{block}" if words else block
 
 
+def without_decision(description: str) -> str:
+    """Return what people wrote in a description: a copy of a version was not decided on.
+
+    >>> without_decision(with_decision("Trained on Tuesday.", "| rule | result |"))
+    'Trained on Tuesday.'
+    """
+    return "\n\n".join(part for part in _around(description) if part) if BEGIN in description else description
+
+
 def _around(description: str) -> tuple[str, str]:
     before, begin, rest = description.partition(BEGIN)
     if not begin:

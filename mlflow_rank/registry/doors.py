@@ -44,7 +44,11 @@ DOORS: Mapping[str, Door] = {
         Door("copy_model_version", "through", "create_registered_model and create_model_version"),
         Door("set_model_version_tag", "vetted", "carries evidence in, under the reserved prefix"),
         Door("delete_model_version_tag", "vetted", "must not take the gate's tags away"),
-        Door("set_registered_model_tag", "vetted", "must not write the gate's tags"),
+        Door(
+            "set_registered_model_tag",
+            "vetted",
+            "must not write the gate's tags, nor make a model of a prompt with a champion",
+        ),
         Door("delete_registered_model_tag", "vetted", "must not take the gate's tags away"),
         Door("update_registered_model", "harmless", "a description"),
         Door("update_model_version", "harmless", "a description; what the gate writes into it is no evidence"),

@@ -28,7 +28,7 @@ from mlflow_rank.registry.actor import Actor, actor_here, origin_here
 from mlflow_rank.registry.joined_sessions import JoinedSessions
 from mlflow_rank.registry.moves import in_words, moves_between, targets_of
 from mlflow_rank.registry.prompts import is_really_a_prompt
-from mlflow_rank.registry.question import Question
+from mlflow_rank.registry.question import Hashed, Question
 from mlflow_rank.registry.refusal import refused
 from mlflow_rank.registry.rules_in_force import ReadRules, RulesInForce
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Arguments = Mapping[str, object]
 MOST_CHARACTERS = 2000  # of anything that a caller sent
+MOST_OF_A_LIST = 20  # of those
 MOST_TRIES = 5  # of a question that changes while it is answered
 GATE = "mlflow-rank-gate"  # how the gate calls itself in checkpoints
 _KNOWN: dict[str, str] = {}  # the rules that a ledger was last seen to know, so that it is not asked at every call
@@ -117,13 +118,18 @@ class Gate:
         if stands.kind == "uncovered":
             self.refuse(call, stands.reason, target=target)
         for _ in range(MOST_TRIES):
-            question, decision = self._decided(call, model, version, target, rules)
+            question, files, case = self._asked(call, model, version, target, rules)
             with self._recorded(call), self.sessions.transaction() as session:
                 head = ledger.lock(session.connection())
                 again = Question.read(session, call.workspace, model, version, target)
-                if again != question or self.rules().digest != rules.digest:
-                    rules = self.rules()
+                now = files.still_of(question, again)
+                if now is None or self.rules().digest != rules.digest:
+                    rules = self.rules()  # other files, or other rules: what was hashed and read is out of date
                     continue
+                if again != question:  # somebody else was first, or more evidence came
+                    case = again.case(session, rules.trust, now, case.request.requester)
+                policies = [policy for _, policy in rules.policies if isinstance(policy, PromotionPolicy)]
+                decision = decide(policies, case, self.clock().replace(microsecond=0))
                 return self._settle(session, head, call, decision, rules, carry_out)
         return self.refuse(call, "what the decision depends on kept changing; try again", target=target)
 
@@ -141,13 +147,23 @@ class Gate:
             return result
 
     def note(self, call: Call, carry_out: Callable[[], Result]) -> Result:
-        """Carry out a call that moves nothing, and record it in the same transaction; MLflow may begin it anew."""
-        with self.sessions.transaction() as session:
+        """Carry out a call that moves nothing, and record it in the same transaction; MLflow may begin it anew.
+
+        Raises:
+            MlflowException: it would make a model of a prompt whose targets nobody was asked about (403), or MLflow
+                itself refuses it.
+        """
+        rules = self.rules()
+        with self._recorded(call), self.sessions.transaction() as session:
             ledger.lock(session.connection())
+            was_prompt = is_really_a_prompt(session, call.workspace, call.models[0])
             result = carry_out()
             session.flush()
             head = ledger.lock(session.connection())  # again: MLflow rolls back before it tries another time
-            self.append(session, head, call, self.rules(), [self._change(call, [], None)])
+            if was_prompt:
+                for move in moves_between({}, targets_of(session, call.workspace, call.models, stages=True)):
+                    self._refuse_unless_free(session, rules, call, move)
+            self.append(session, head, call, rules, [self._change(call, [], None)])
         return result
 
     def refuse(self, call: Call, sentence: str, *, target: str | None = None) -> Never:
@@ -160,20 +176,18 @@ class Gate:
         self._record_refusal(call, error.message, target)
         raise error
 
-    def _decided(
+    def _asked(
         self, call: Call, model: str, version: str, target: str, rules: RulesInForce
-    ) -> tuple[Question, Decision]:
+    ) -> tuple[Question, Hashed, Case]:
         requester = call.actor.name if call.actor.verified else None
-        with self.sessions.original(read_only=True) as session:
+        with self.sessions.reading() as session:
             question = Question.read(session, call.workspace, model, version, target)
-            try:
-                case: Case | str = question.case(session, rules.trust, self.client(), requester)
-            except MlflowRankError as error:
-                case = f"{error.what}: {error.got}" if error.got else error.what
-        if isinstance(case, str):  # refused out here: SQLite lets nobody write while that session reads
-            self.refuse(call, case, target=target)
-        policies = [policy for _, policy in rules.policies if isinstance(policy, PromotionPolicy)]
-        return question, decide(policies, case, self.clock().replace(microsecond=0))
+        try:
+            files = question.hashed(self.client())  # between two sessions: SQLite lets nobody write while one reads
+            with self.sessions.reading() as session:
+                return question, files, question.case(session, rules.trust, files, requester)
+        except MlflowRankError as error:
+            self.refuse(call, f"{error.what}: {error.got}" if error.got else error.what, target=target)
 
     def _settle(
         self,
@@ -215,7 +229,19 @@ class Gate:
         for move in moves:
             if not _decided_by(decision, move):
                 self._refuse_unless_free(session, rules, call, move)
+        if decision is not None and not any(move.target == decision.case.request.target for move in moves):
+            moves += self._unrecorded(session, call, decision)
         return result, moves
+
+    def _unrecorded(self, session: Session, call: Call, decision: Decision) -> Iterator[Move]:
+        """Yield what was decided and is so already, but not by the ledger: it was placed before there was a gate."""
+        request = decision.case.request
+        there = targets_of(session, call.workspace, [request.model], stages=call.stages)
+        kept = ledger.placement(session.connection(), call.workspace, request.model, request.target)
+        known = None if kept is None else (kept.version, kept.files)
+        is_there = there.get((request.model, request.target)) == request.version
+        if is_there and known != (request.version, request.candidate.digest):
+            yield Move(request.model, request.target, request.version, request.version)
 
     def _refuse_unless_free(self, session: Session, rules: RulesInForce, call: Call, move: Move) -> None:
         stands = standing([policy for _, policy in rules.policies], move.model, move.target)
@@ -229,7 +255,7 @@ class Gate:
         stands = standing([policy for _, policy in rules.policies], model, target)
         if stands.left_alone:
             return stands
-        with self.sessions.original(read_only=True) as session:
+        with self.sessions.reading() as session:
             prompt = is_really_a_prompt(session, call.workspace, model)
         return Standing(model, target, "exempt", (), f"{model} is a prompt.") if prompt else stands
 
@@ -315,6 +341,8 @@ def recordable(value: object) -> object:
     >>> recordable("a" * 3000) == "a" * 2000 + "…", recordable("\\ud800")
     (True, '\\\\ud800')
     """
+    if isinstance(value, list):
+        return [recordable(each) for each in value[:MOST_OF_A_LIST]]
     if not isinstance(value, str):
         return value
     text = value.encode("utf-8", "backslashreplace").decode()
@@ -332,7 +360,11 @@ def _fitting(record: Record) -> Record:
 
 
 def _decided_by(decision: Decision | None, move: Move) -> bool:
-    """Say whether a move is the one that a decision is about, or its version's leaving of another stage."""
+    """Say whether a move is the one that a decision is about, or leaves a stage empty on the way to Production.
+
+    What else a version leaves behind by changing its stage was not decided: an older version, that nobody asked about
+    now, would be what consumers of that stage get.
+    """
     if decision is None:
         return False
     request = decision.case.request
@@ -340,7 +372,11 @@ def _decided_by(decision: Decision | None, move: Move) -> bool:
         return False
     if move.target == request.target:
         return True
-    return move.target.startswith("stage:") and request.target.startswith("stage:") and move.before == request.version
+    return (
+        request.target == "stage:Production"
+        and move.target == "stage:Staging"
+        and (move.before, move.after) == (request.version, None)
+    )
 
 
 def _files_of(decision: Decision | None, move: Move) -> str | None:

@@ -13,6 +13,7 @@ from mlflow import MlflowClient  # noqa: TID253 -- MLflow loads this file, nobod
 from mlflow.entities.model_registry import ModelVersionTag  # noqa: TID253
 from mlflow.entities.model_registry.model_version_stages import get_canonical_stage  # noqa: TID253
 from mlflow.exceptions import MlflowException  # noqa: TID253
+from mlflow.prompt.constants import IS_PROMPT_TAG_KEY  # noqa: TID253
 from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag  # noqa: TID253
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore  # noqa: TID253
 from mlflow.store.model_registry.sqlalchemy_workspace_store import (  # noqa: TID253
@@ -22,14 +23,16 @@ from mlflow.store.model_registry.sqlalchemy_workspace_store import (  # noqa: TI
 from mlflow_rank.audit.migrating import prepare
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.policy.decision import Decision
-from mlflow_rank.policy.scope import standing
+from mlflow_rank.policy.scope import Standing, standing
 from mlflow_rank.registry.acceptance import Acceptance
+from mlflow_rank.registry.description import without_decision
 from mlflow_rank.registry.doors import undecided_methods
 from mlflow_rank.registry.gate import Call, Gate
 from mlflow_rank.registry.joined_sessions import JoinedSessions
 from mlflow_rank.registry.rules_in_force import ReadRules
 from mlflow_rank.registry.tag_parcel import EVIDENCE, PREFIX, Part, joined, unpacked
 from mlflow_rank.registry.version_bytes import Source, refuse_foreign
+from mlflow_rank.registry.version_numbers import number_of
 
 _SUBMITTED = (EVIDENCE, f"{PREFIX}approval", f"{PREFIX}waiver")
 
@@ -63,7 +66,7 @@ class _Gated:
             super(_Gated, self).set_registered_model_alias(name, alias, version)  # type: ignore[misc]
 
         call = self._call("set_registered_model_alias", name, version, stages=False, alias=alias)
-        self.gate.place(call, name, str(version), f"alias:{alias}", carry_out)
+        self.gate.place(call, name, number_of(version), f"alias:{alias}", carry_out)
 
     def transition_model_version_stage(
         self, name: str, version: str | int, stage: str, archive_existing_versions: bool
@@ -79,7 +82,7 @@ class _Gated:
             "transition_model_version_stage", name, version,
             stage=stage, archive_existing_versions=bool(archive_existing_versions),
         )  # fmt: skip
-        return self.gate.place(call, name, str(version), f"stage:{get_canonical_stage(stage)}", carry_out)
+        return self.gate.place(call, name, number_of(version), f"stage:{get_canonical_stage(stage)}", carry_out)
 
     # watched
 
@@ -125,11 +128,17 @@ class _Gated:
     ) -> Any:
         """As MLflow's; refused with tags of the gate's, or with files that are not those of the run or model.
 
-        A copy of a version brings the tags of that version: those of the gate stay behind, evidence is submitted anew.
+        A copy of a version brings its tags and its description: what is the gate's in them stays behind, and
+        evidence is submitted anew. A reference to a run becomes the address that it stands for, which can be sealed.
         """
         kept = self._without_copied(source, tags)
+        description = description and without_decision(description)
         self._refuse_reserved("create_model_version", name, None, [tag.key for tag in kept])
-        self._refuse_foreign(name, source, run_id, model_id)
+        stands = self._standing_of(name)
+        if name and not stands.left_alone:
+            source = source and _underlying(source)
+            if stands.kind != "governed" or any(policy.mode == "enforce" for policy in stands.policies):
+                self._refuse_foreign(name, source, run_id, model_id)
         call = self._call("create_model_version", name, source=source, run_id=run_id)
 
         def carry_out() -> Any:
@@ -160,22 +169,32 @@ class _Gated:
             self.gate.refuse(call, f"{error.what}: {error.got}")
         set_tag = super().set_model_version_tag  # type: ignore[misc]
         acceptance = Acceptance(self.gate, lambda key, said: set_tag(name, version, ModelVersionTag(key, said)))
-        acceptance.take(call, name, str(version), envelope)
+        acceptance.take(call, name, number_of(version), envelope)
 
     def delete_model_version_tag(self, name: str, version: str | int, key: str) -> None:
-        """As MLflow's; refused for tags of the gate's."""
-        self._refuse_reserved("delete_model_version_tag", name, version, [key])
+        """As MLflow's; refused for tags of the gate's, but for parts of evidence that was never completed."""
+        if Part.of(key) is None:
+            self._refuse_reserved("delete_model_version_tag", name, version, [key])
         super().delete_model_version_tag(name, version, key)  # type: ignore[misc]
 
     def set_registered_model_tag(self, name: str, tag: Any) -> None:
         """As MLflow's; refused for tags of the gate's."""
         self._refuse_reserved("set_registered_model_tag", name, None, [tag.key])
-        super().set_registered_model_tag(name, tag)  # type: ignore[misc]
+        set_tag = super().set_registered_model_tag  # type: ignore[misc]
+        if tag.key != IS_PROMPT_TAG_KEY:
+            set_tag(name, tag)
+            return
+        call = self._call("set_registered_model_tag", name, key=tag.key, value=tag.value)
+        self.gate.note(call, lambda: set_tag(name, tag))
 
     def delete_registered_model_tag(self, name: str, key: str) -> None:
         """As MLflow's; refused for tags of the gate's."""
         self._refuse_reserved("delete_registered_model_tag", name, None, [key])
-        super().delete_registered_model_tag(name, key)  # type: ignore[misc]
+        delete_tag = super().delete_registered_model_tag  # type: ignore[misc]
+        if key != IS_PROMPT_TAG_KEY:
+            delete_tag(name, key)
+            return
+        self.gate.note(self._call("delete_registered_model_tag", name, key=key), lambda: delete_tag(name, key))
 
     def _call(
         self,
@@ -187,8 +206,8 @@ class _Gated:
         stages: bool = True,
         **arguments: object,
     ) -> Call:
-        said = {"name": name, "version": None if version is None else str(version), **arguments}
-        number = None if version is None else str(version)
+        number = None if version is None else number_of(version)
+        said = {"name": name, "version": number, **arguments}
         return Call.here(door, self._get_active_workspace(), (name, *also), said, version=number, stages=stages)
 
     def _refuse_reserved(self, door: str, name: str, version: str | int | None, keys: Iterable[str]) -> None:
@@ -197,12 +216,12 @@ class _Gated:
             call = self._call(door, name, version, keys=reserved)
             self.gate.refuse(call, f"tags that begin with {PREFIX} are the gate's: {', '.join(reserved)}")
 
+    def _standing_of(self, name: str) -> Standing:
+        return standing([policy for _, policy in self.gate.rules().policies], name or "", "alias:champion")
+
     def _refuse_foreign(self, name: str, source: str, run_id: str | None, model_id: str | None) -> None:
-        policies = [policy for _, policy in self.gate.rules().policies]
-        if standing(policies, name, "alias:champion").left_alone or not source:
-            return
-        if _is_prompt_source(source):
-            return
+        if not name or not source or _is_prompt_source(source):
+            return  # without a name or a source MLflow refuses by itself
         try:
             of = f"models:/{model_id}" if model_id else source
             refuse_foreign(Source(of, _location(source), run_id), self.gate.client())
@@ -272,6 +291,13 @@ def _is_prompt_source(source: str) -> bool:
     from mlflow.prompt.constants import _PROMPT_SOURCE_PLACEHOLDERS
 
     return source in _PROMPT_SOURCE_PLACEHOLDERS
+
+
+def _underlying(source: str) -> str:
+    """Return the address of files that `runs:/RUN/PATH` refers to; any other source as it is."""
+    from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
+
+    return str(RunsArtifactRepository.get_underlying_uri(source)) if source.startswith("runs:/") else source
 
 
 def _location(source: str) -> str:

@@ -34,7 +34,7 @@ class JoinedSessions:
             yield open_here[1]
             open_here[1].flush()
             return
-        with self.original(read_only=read_only) as session:
+        with _in_plain_words(only_when_lost=True), self.original(read_only=read_only) as session:
             if not read_only:
                 _stop_unguarded_moves(session)
             yield session
@@ -63,6 +63,36 @@ class JoinedSessions:
                 raise
             said = f"the registry's database did not take the change ({type(cause).__name__})"
             raise MlflowException(f"{said}; nothing was changed, try again", TEMPORARILY_UNAVAILABLE) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a session of its own, for what the gate wants to know before it decides.
+
+        Raises:
+            MlflowException: the database cannot be reached (503), in words without SQL.
+        """
+        with _in_plain_words(), self.original(read_only=True) as session:
+            yield session
+
+
+@contextmanager
+def _in_plain_words(*, only_when_lost: bool = False) -> Iterator[None]:
+    """Say without SQL that the database failed, under MLflow's code for it: 503 where it cannot be reached.
+
+    What MLflow's own methods say of a wrong call stays MLflow's (`only_when_lost`).
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ErrorCode
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+    try:
+        yield
+    except MlflowException as error:
+        cause = error.__cause__
+        if not isinstance(cause, OperationalError if only_when_lost else SQLAlchemyError):
+            raise
+        said = f"the registry's database did not do what was asked ({type(cause).__name__}); try again"
+        raise MlflowException(said, ErrorCode.Value(error.error_code)) from error
 
 
 def _stop_unguarded_moves(session: Session) -> None:

@@ -26,7 +26,7 @@ def targets_of(session: Session, workspace: str, models: Iterable[str], *, stage
     from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelAlias
     from sqlalchemy import func, select
 
-    names, found = sorted(set(models)), {}
+    names, found = sorted({name for name in models if name}), {}  # without a name MLflow refuses by itself
     aliases = select(SqlRegisteredModelAlias.name, SqlRegisteredModelAlias.alias, SqlRegisteredModelAlias.version)
     for name, alias, version in session.execute(
         aliases.where(SqlRegisteredModelAlias.workspace == workspace, SqlRegisteredModelAlias.name.in_(names))

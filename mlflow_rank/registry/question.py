@@ -6,6 +6,7 @@ both readings are the same.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ from mlflow_rank.errors import MlflowRankError
 from mlflow_rank.evidence.presented import Presented, present
 from mlflow_rank.policy.case import Candidate, Case, Champion, NoChampion, Request, UnknownChampion
 from mlflow_rank.registry.moves import targets_of
-from mlflow_rank.registry.version_bytes import Source, files_digest
+from mlflow_rank.registry.version_bytes import Source, files_digest, state_of
+from mlflow_rank.registry.version_numbers import row_number
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,17 +31,37 @@ _FOR_THE_CASE = ("approval", "waiver")
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the target now: the version, and the digest of its files where the ledger has it."""
+    """Who holds the target now: the version, and the digest of its files, or where they are if the ledger has none."""
 
     version: str
     files: str | None
+    source: Source | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """The digest of the candidate's files, and that of the champion's, where there is one that is known."""
+
+    candidate: str
+    champion: str | None
+
+    def still_of(self, asked: Question, again: Question) -> Hashed | None:
+        """Return the digests for a question that was read again; None where files must be hashed anew for it."""
+        if (again.source, again.state) != (asked.source, asked.state):
+            return None
+        if again.holder == asked.holder:
+            return self
+        if again.holder is None or again.holder.files is not None:
+            return Hashed(self.candidate, None if again.holder is None else again.holder.files)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """Which version is to go where, what its files are, what was submitted for it, and who holds the target now.
 
-    `evidence` and `champions` are the digests of statements: two questions that are equal have the same answer.
+    `evidence` and `champions` are the digests of statements, `state` is that of files on this machine: two questions
+    that are equal have the same answer.
     """
 
     workspace: str
@@ -47,6 +69,7 @@ class Question:
     version: str
     target: str
     source: Source
+    state: str | None
     evidence: tuple[str, ...]
     holder: Holder | None
     champions: tuple[str, ...]
@@ -66,24 +89,38 @@ class Question:
             version,
             target,
             source,
+            state_of(source),
             _kept(session, workspace, model, version),
             holder,
             () if holder is None else _kept(session, workspace, model, holder.version),
         )
 
-    def case(self, session: Session, trust: TrustStore, client: MlflowClient, requester: str | None) -> Case:
-        """Return the case, with the candidate's files hashed now.
+    def hashed(self, client: MlflowClient) -> Hashed:
+        """Hash the files now, which may take long; so no connection to the database is held meanwhile.
+
+        A champion from before the gate is hashed as well; one whose files are gone is not known.
 
         Raises:
-            EvidenceError: the files are none, are not the version's own, or cannot be hashed.
+            EvidenceError: the candidate's files are none, are not the version's own, or cannot be hashed.
         """
-        digest = files_digest(self.source, client)
+        from mlflow.exceptions import MlflowException
+
+        candidate, champion = files_digest(self.source, client), None
+        if self.holder is not None:
+            champion = self.holder.files
+            if self.holder.source is not None:
+                with suppress(MlflowRankError, MlflowException):
+                    champion = files_digest(self.holder.source, client)
+        return Hashed(candidate, champion)
+
+    def case(self, session: Session, trust: TrustStore, files: Hashed, requester: str | None) -> Case:
+        """Return the case, of files that were hashed just now."""
         found = _presented(session, self.workspace, self.model, self.version, trust)
         champion: Champion | NoChampion | UnknownChampion = NoChampion()
         if self.holder is not None:
-            champion = self._champion(session, self.holder, trust, client)
+            champion = self._champion(session, self.holder, trust, files.champion)
         return Case(
-            Request(self.model, self.version, self.target, Candidate(digest, checked=True), requester),
+            Request(self.model, self.version, self.target, Candidate(files.candidate, checked=True), requester),
             tuple(each for each in found if each.kind not in _FOR_THE_CASE),
             champion,
             tuple(each for each in found if each.kind == "approval"),
@@ -91,17 +128,10 @@ class Question:
         )
 
     def _champion(
-        self, session: Session, holder: Holder, trust: TrustStore, client: MlflowClient
+        self, session: Session, holder: Holder, trust: TrustStore, digest: str | None
     ) -> Champion | UnknownChampion:
-        """Return the champion; one from before the gate is hashed now, and one whose files are gone is not known."""
-        from mlflow.exceptions import MlflowException
-
-        digest = holder.files
         if digest is None:
-            try:
-                digest = files_digest(source_of(session, self.workspace, self.model, holder.version), client)
-            except (MlflowRankError, MlflowException):
-                return UnknownChampion()
+            return UnknownChampion()
         theirs = _presented(session, self.workspace, self.model, holder.version, trust)
         return Champion(digest, holder.version, tuple(each for each in theirs if each.kind not in _FOR_THE_CASE))
 
@@ -121,7 +151,7 @@ def source_of(session: Session, workspace: str, model: str, version: str) -> Sou
     asked = select(SqlModelVersion.source, SqlModelVersion.storage_location, SqlModelVersion.run_id).where(
         SqlModelVersion.workspace == workspace,
         SqlModelVersion.name == model,
-        SqlModelVersion.version == int(version),
+        SqlModelVersion.version == row_number(model, version),
         SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL,
     )
     row = session.execute(asked).one_or_none()
@@ -137,13 +167,24 @@ def _holder(session: Session, workspace: str, model: str, target: str) -> Holder
     An alias that somebody deleted or moved behind the gate's back leads to no first promotion and no weak champion.
     """
     kept = ledger.placement(session.connection(), workspace, model, target)
-    if kept is not None:
+    if kept is not None and kept.files is not None:
         return Holder(kept.version, kept.files)
+    if kept is not None:
+        return _unhashed(session, workspace, model, kept.version)
     there = targets_of(session, workspace, [model], stages=target.startswith("stage:"))
     exact = there.get((model, target))
     if exact is None:
         exact = next((version for (_, each), version in there.items() if each.casefold() == target.casefold()), None)
-    return None if exact is None else Holder(exact, None)
+    return None if exact is None else _unhashed(session, workspace, model, exact)
+
+
+def _unhashed(session: Session, workspace: str, model: str, version: str) -> Holder:
+    from mlflow.exceptions import MlflowException
+
+    source = None
+    with suppress(MlflowException):
+        source = source_of(session, workspace, model, version)
+    return Holder(version, None, source)
 
 
 def _kept(session: Session, workspace: str, model: str, version: str) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ class _Records:
         missing = "there is no such decision, or its model is not yours to read"
         if not _ID.fullmatch(decision):
             return _no(missing)
-        with self._gate().sessions.original(read_only=True) as session:
+        with self._gate().sessions.reading() as session:
             entry = ledger.find(session, "decision", decision)
         if entry is None or entry.model is None or entry.workspace != _workspace() or not self._may_read(entry.model):
             return _no(missing)
@@ -111,7 +111,7 @@ class _Records:
         """Answer with what the ledger put at the targets of a model."""
         if not self._may_read(name):
             return _no("there is no such model, or it is not yours to read")
-        with self._gate().sessions.original(read_only=True) as session:
+        with self._gate().sessions.reading() as session:
             found = placed(session, _workspace(), name)
         listed = [{"target": each.target, "version": each.version, "decision": each.decision} for each in found]
         return _json({"workspace": _workspace(), "model": name, "placements": listed})

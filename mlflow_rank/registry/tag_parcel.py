@@ -76,7 +76,11 @@ def unpacked(value: str) -> bytes:
         EvidenceError: it holds none, or one that is larger when unpacked than an envelope may be.
     """
     if not value.startswith(_PACKED):
-        return value.encode()
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:
+            got = f"half a surrogate pair at character {error.start}"
+            raise EvidenceError("this evidence is no text", got=got, expected="whole characters") from error
     expand = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=4 * MOST_BYTES)
     try:
         packed = base64.b64decode(value.removeprefix(_PACKED), validate=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from mlflow_rank.errors import EvidenceError
+from mlflow_rank.errors import EvidenceError, MlflowRankError
 from mlflow_rank.evidence.file_manifest import FileManifest, ManifestEntry, file_manifest
 
 if TYPE_CHECKING:
@@ -41,13 +41,22 @@ def files_digest(source: Source, client: MlflowClient) -> str:
             cannot be hashed.
     """
     from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
     try:
         refuse_foreign(source, client)
         directory = _local_directory(source.location)
         return (file_manifest(directory) if directory is not None else _fetched(source.location)).digest
+    except MlflowRankError:
+        raise
     except MlflowException as error:
+        if error.error_code == "TEMPORARILY_UNAVAILABLE":
+            said = "the record of runs and models cannot be read now; nothing was changed, try again"
+            raise MlflowException(said, TEMPORARILY_UNAVAILABLE) from error
         raise EvidenceError("the files of this version cannot be read", got=_first_line(error.message)) from error
+    except Exception as error:  # the library of each store raises errors of its own
+        got = f"{type(error).__name__}: {_first_line(str(error))}"
+        raise EvidenceError("the files of this version cannot be read", got=got) from error
 
 
 def refuse_foreign(source: Source, client: MlflowClient) -> None:
@@ -56,14 +65,45 @@ def refuse_foreign(source: Source, client: MlflowClient) -> None:
     Raises:
         EvidenceError: they do, or nothing says whose they are.
     """
-    roots = list(_roots(source, client))
-    if not any(_is_within(source.location, root) for root in roots):
+    roots: list[str] = []
+    try:
+        roots += _roots(source, client)
+        within = any(_is_within(source.location, root) for root in roots)
+    except ValueError:  # it is no address at all
+        within = False
+    if not within:
         raise EvidenceError(
             "the files of this version are not those of its run or model",
             got=source.location,
             expected=f"within {' or '.join(roots)}" if roots else "a version made of a run or of a logged model",
             remedy="log the model in a run and register that",
         )
+
+
+def state_of(source: Source) -> str | None:
+    """Return a digest that changes whenever a file on this machine is written, which takes no time to find out.
+
+    None for what lies elsewhere, or cannot be read: hashing it says why.
+    """
+    try:
+        directory = _local_directory(source.location)
+        if directory is None:
+            return None
+        state = hashlib.sha256()
+        for path, info in _stats(directory):
+            fields = (path, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+            state.update(repr(fields).encode())
+        return state.hexdigest()
+    except Exception:  # whatever is wrong with it
+        return None
+
+
+def _stats(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
+    for folder, folders, files in os.walk(directory):
+        folders.sort()
+        for name in sorted(files):
+            path = Path(folder, name)
+            yield str(path), path.lstat()
 
 
 def _roots(source: Source, client: MlflowClient) -> Iterator[str]:
@@ -85,7 +125,9 @@ def _roots(source: Source, client: MlflowClient) -> Iterator[str]:
     if run_id:
         try:
             run = client.get_run(run_id)
-        except MlflowException:
+        except MlflowException as error:
+            if error.error_code == "TEMPORARILY_UNAVAILABLE":
+                raise  # nobody knows now whose the files are
             return
         yield run.info.artifact_uri
         for output in getattr(getattr(run, "outputs", None), "model_outputs", None) or ():
