@@ -13,7 +13,9 @@ from mlflow_rank.audit.lookups import evidence_digests
 from mlflow_rank.errors import MlflowRankError
 from mlflow_rank.evidence.presented import UNREADABLE, Presented, present
 from mlflow_rank.policy.model import PromotionPolicy
-from mlflow_rank.registry.gate import Call, Gate
+from mlflow_rank.registry.call import Call
+from mlflow_rank.registry.gate import Gate
+from mlflow_rank.registry.ledger_records import append
 from mlflow_rank.registry.question import source_of
 from mlflow_rank.registry.refusal import refused
 from mlflow_rank.registry.rules_in_force import RulesInForce
@@ -105,7 +107,7 @@ class Acceptance:
             "origin": dict(call.origin),
         }
         record = Record("evidence", call.workspace, model, version, None, body, reference=found.digest)
-        entry = self.gate.append(session, head, call, rules, [record])[-1]
+        entry = append(session, head, call, rules, [record], now)[-1]
         ledger.keep_evidence(
             session.connection(), call.workspace, model, version,
             digest=found.digest, kind=found.kind, envelope=envelope, received_at=now, number=entry.number,
@@ -122,7 +124,7 @@ class Acceptance:
         record = Record("evidence_refused", call.workspace, model, version, None, body)
         with self.gate.sessions.transaction() as session:
             head = ledger.lock(session.connection())
-            self.gate.append(session, head, call, self.gate.rules(), [record])
+            append(session, head, call, self.gate.rules(), [record], self.gate.clock())
         raise error
 
 

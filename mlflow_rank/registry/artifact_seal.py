@@ -123,7 +123,7 @@ class ArtifactSeal:
         return next((held for held in overlapping if rules.problems or is_protected(policies, held)), None)
 
     def _refuse(self, sentence: str, attempt: Attempt, held: Held | None) -> None:
-        from mlflow_rank.registry.gate import Call
+        from mlflow_rank.registry.call import Call
 
         models = () if held is None else (held.model,)
         workspace = held.workspace if held is not None else attempt.workspace or "default"

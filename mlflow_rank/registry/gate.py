@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Never, TypeVar
+from typing import TYPE_CHECKING, Never, TypeVar
 
 from mlflow.exceptions import MlflowException  # noqa: TID253 -- only what stands at MLflow's doors loads this
 
 from mlflow_rank.audit import ledger
-from mlflow_rank.audit.checkpoint import checkpoint_of
-from mlflow_rank.audit.entry import LONGEST, Entry, Record
-from mlflow_rank.audit.lookups import latest_reference
 from mlflow_rank.audit.placements import Move
 from mlflow_rank.errors import MlflowRankError
-from mlflow_rank.evidence.envelope import Envelope
-from mlflow_rank.evidence.testimony import decision_statement
 from mlflow_rank.policy.case import Case
 from mlflow_rank.policy.decide import decide
 from mlflow_rank.policy.decision import Decision
 from mlflow_rank.policy.model import PromotionPolicy
 from mlflow_rank.policy.scope import Standing, standing
 from mlflow_rank.policy.targets import canonical_target
-from mlflow_rank.registry.actor import Actor, actor_here, origin_here
+from mlflow_rank.registry.call import Call
 from mlflow_rank.registry.joined_sessions import JoinedSessions
+from mlflow_rank.registry.ledger_records import append, change_record, decision_record, refusal_record
 from mlflow_rank.registry.moves import in_words, moves_between, targets_of
 from mlflow_rank.registry.prompts import is_really_a_prompt
 from mlflow_rank.registry.question import Hashed, Question
@@ -37,43 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 Result = TypeVar("Result")
-Arguments = Mapping[str, object]
-MOST_CHARACTERS = 2000  # of anything that a caller sent
-MOST_OF_A_LIST = 20  # of those
 MOST_TRIES = 5  # of a question that changes while it is answered
-GATE = "mlflow-rank-gate"  # how the gate calls itself in checkpoints
-_KNOWN: dict[str, str] = {}  # the rules that a ledger was last seen to know, so that it is not asked at every call
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A call at a door: by which method, with what, on which models, by whom and from where."""
-
-    door: str
-    workspace: str
-    models: tuple[str, ...]
-    arguments: Arguments
-    actor: Actor
-    origin: Arguments
-    version: str | None = None
-    stages: bool = True
-    """Whether the call may move stages: an alias does not, and reading all stages takes time."""
-
-    @classmethod
-    def here(cls, door: str, workspace: str, models: Sequence[str], arguments: Arguments, **more: Any) -> Call:
-        """Return the call that is going on."""
-        said = {name: recordable(value) for name, value in arguments.items()}
-        return cls(door, workspace, tuple(models), said, actor_here(), origin_here(), **more)
-
-    def body(self, **more: object) -> dict[str, object]:
-        """Return what the ledger keeps of it."""
-        return {
-            "door": self.door,
-            "arguments": dict(self.arguments),
-            "actor": self.actor.document(),
-            "origin": dict(self.origin),
-            **more,
-        }
 
 
 class TakenBack(MlflowException):  # type: ignore[misc]
@@ -143,7 +103,7 @@ class Gate:
         with self._recorded(call), self.sessions.transaction() as session:
             head = ledger.lock(session.connection())
             result, moves = self._carried_out(session, call, carry_out, rules, None)
-            self.append(session, head, call, rules, [self._change(call, moves, None)])
+            append(session, head, call, rules, [change_record(call, moves, None)], self.clock())
             return result
 
     def note(self, call: Call, carry_out: Callable[[], Result]) -> Result:
@@ -163,7 +123,7 @@ class Gate:
             if was_prompt:
                 for move in moves_between({}, targets_of(session, call.workspace, call.models, stages=True)):
                     self._refuse_unless_free(session, rules, call, move)
-            self.append(session, head, call, rules, [self._change(call, [], None)])
+            append(session, head, call, rules, [change_record(call, [], None)], self.clock())
         return result
 
     def refuse(self, call: Call, sentence: str, *, target: str | None = None) -> Never:
@@ -200,14 +160,14 @@ class Gate:
     ) -> Result:
         """Let the move happen or refuse it; either way the decision is in the ledger when this transaction ends."""
         allowed = decision.verdict == "approve" or not decision.enforced
-        records = [self._decision(head, call, decision, rules)]
+        records = [decision_record(head, call, decision, rules.key)]
         if allowed:
             result, moves = self._carried_out(session, call, carry_out, rules, decision)
-            records.append(self._change(call, moves, decision))
+            records.append(change_record(call, moves, decision))
         else:
             error = refused(decision.sentence.removeprefix("denied: "), decision)
-            records.append(self._refusal(call, error.message, decision.case.request.target, decision))
-        self.append(session, head, call, rules, records)
+            records.append(refusal_record(call, error.message, decision.case.request.target, decision))
+        append(session, head, call, rules, records, self.clock())
         self._describe(session, call, decision)
         if not allowed:
             session.commit()
@@ -268,49 +228,6 @@ class Gate:
         if canonical != target:
             self.refuse(call, f"{target} of {model} is written {canonical}", target=target)
 
-    def _decision(self, head: ledger.Head, call: Call, decision: Decision, rules: RulesInForce) -> Record:
-        document = decision.document()
-        checkpoint = checkpoint_of(head, rules.key, GATE).text
-        envelope = Envelope(decision_statement(document, now=decision.at, checkpoint=checkpoint).to_bytes())
-        signed = envelope if rules.key is None else envelope.signed_by(rules.key)
-        body = {
-            "decision": document,
-            "envelope": signed.to_json().decode(),
-            "checkpoint": checkpoint,
-            "actor": call.actor.document(),
-            "origin": dict(call.origin),
-        }
-        request = decision.case.request
-        return Record(
-            "decision", call.workspace, request.model, request.version, request.target, body, reference=decision.id
-        )
-
-    def _change(self, call: Call, moves: Iterable[Move], decision: Decision | None) -> Record:
-        listed = [replace(move, files=_files_of(decision, move)).document() for move in moves]
-        body = call.body(decision=None if decision is None else decision.id, moves=listed)
-        target = None if decision is None else decision.case.request.target
-        return Record("change", call.workspace, _first(call.models), call.version, target, body)
-
-    def _refusal(self, call: Call, sentence: str, target: str | None, decision: Decision | None = None) -> Record:
-        body = call.body(decision=None if decision is None else decision.id, sentence=sentence)
-        return Record("refusal", call.workspace, _first(call.models), call.version, target, body)
-
-    def append(
-        self, session: Session, head: ledger.Head, call: Call, rules: RulesInForce, records: Sequence[Record]
-    ) -> list[Entry]:
-        """Append records to the ledger, before them that other rules are in force than the ledger knows."""
-        connection = session.connection()
-        news: list[Record] = []
-        if _KNOWN.get(head.ledger_id) != rules.digest and latest_reference(connection, "policies") != rules.digest:
-            news = [Record("policies", call.workspace, None, None, None, rules.document(), reference=rules.digest)]
-        fitting = [_fitting(record) for record in (*news, *records)]
-        _, entries = ledger.append(connection, head, fitting, at=self.clock())
-        if news:
-            _KNOWN.pop(head.ledger_id, None)  # this transaction may still be rolled back, and the news with it
-        else:
-            _KNOWN[head.ledger_id] = rules.digest
-        return entries
-
     @contextmanager
     def _recorded(self, call: Call) -> Iterator[None]:
         """Record that a call was taken back, which the transaction that was rolled back cannot say itself."""
@@ -322,7 +239,7 @@ class Gate:
     def _record_refusal(self, call: Call, sentence: str, target: str | None) -> None:
         with self.sessions.transaction() as session:
             head = ledger.lock(session.connection())
-            self.append(session, head, call, self.rules(), [self._refusal(call, sentence, target)])
+            append(session, head, call, self.rules(), [refusal_record(call, sentence, target)], self.clock())
 
     def _describe(self, session: Session, call: Call, decision: Decision) -> None:
         from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
@@ -333,30 +250,6 @@ class Gate:
         row = session.get(SqlModelVersion, (call.workspace, request.model, int(request.version or 0)))
         if row is not None:
             row.description = with_decision(row.description, self.table(decision))
-
-
-def recordable(value: object) -> object:
-    """Return what somebody sent as the ledger can hold it: half characters escaped, and long texts cut.
-
-    >>> recordable("a" * 3000) == "a" * 2000 + "…", recordable("\\ud800")
-    (True, '\\\\ud800')
-    """
-    if isinstance(value, list):
-        return [recordable(each) for each in value[:MOST_OF_A_LIST]]
-    if not isinstance(value, str):
-        return value
-    text = value.encode("utf-8", "backslashreplace").decode()
-    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}…"
-
-
-def _fitting(record: Record) -> Record:
-    """Return a record with names as long as the ledger's columns: whoever sends longer ones is refused all the same."""
-    cut: dict[str, Any] = {
-        name: str(recordable(value)).replace("\x00", "?")[:longest]
-        for name, longest in LONGEST.items()
-        if name != "kind" and (value := getattr(record, name)) is not None
-    }
-    return replace(record, **cut)
 
 
 def _decided_by(decision: Decision | None, move: Move) -> bool:
@@ -377,15 +270,3 @@ def _decided_by(decision: Decision | None, move: Move) -> bool:
         and move.target == "stage:Staging"
         and (move.before, move.after) == (request.version, None)
     )
-
-
-def _files_of(decision: Decision | None, move: Move) -> str | None:
-    if decision is None:
-        return None
-    request = decision.case.request
-    same = (move.target, move.after) == (request.target, request.version)
-    return request.candidate.digest if same else None
-
-
-def _first(models: Sequence[str]) -> str | None:
-    return models[0] if models else None

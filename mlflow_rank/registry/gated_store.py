@@ -25,9 +25,10 @@ from mlflow_rank.errors import EvidenceError
 from mlflow_rank.policy.decision import Decision
 from mlflow_rank.policy.scope import Standing, standing
 from mlflow_rank.registry.acceptance import Acceptance
+from mlflow_rank.registry.call import Call
 from mlflow_rank.registry.description import without_decision
 from mlflow_rank.registry.doors import undecided_methods
-from mlflow_rank.registry.gate import Call, Gate
+from mlflow_rank.registry.gate import Gate
 from mlflow_rank.registry.joined_sessions import JoinedSessions
 from mlflow_rank.registry.rules_in_force import ReadRules
 from mlflow_rank.registry.tag_parcel import EVIDENCE, PREFIX, Part, joined, unpacked

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from mlflow_rank.audit.tables import placements_table
 from mlflow_rank.policy.scope import standing
-from mlflow_rank.registry.gate import Call
+from mlflow_rank.registry.call import Call
 
 if TYPE_CHECKING:
     from flask import Flask, Response

@@ -16,8 +16,8 @@ from mlflow_rank.audit import ledger
 from mlflow_rank.audit.stored import verify_database
 from mlflow_rank.evidence.envelope import read_envelope
 from mlflow_rank.registry import acceptance, question
+from mlflow_rank.registry.call import MOST_CHARACTERS
 from mlflow_rank.registry.description import BEGIN
-from mlflow_rank.registry.gate import MOST_CHARACTERS
 from mlflow_rank.registry.tag_parcel import Part
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own use
