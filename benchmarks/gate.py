@@ -25,6 +25,7 @@ from mlflow_rank.registry.tag_parcel import parcels
 from mlflow_rank.workflow.evidencing import sealed
 from tests.modules.servers import Database, Server, Site, Sqlite, serving
 
+CROWD = 100  # models that the many versions are of
 LAYERS = 12  # of HuBERT base
 RULES = 20
 GATED, UNGATED = "champion", "candidate"
@@ -180,18 +181,25 @@ def tags(model: str, version: str, digest: str) -> Iterator[tuple[str, str]]:
 
 
 def crowd(database: Database, amounts: Amounts) -> None:
-    """Put many versions of the small model into a registry, and many entries about them into its ledger."""
+    """Put many versions into a registry, and many entries about them into its ledger.
+
+    They are of a hundred models: after each alias call MLflow's own server reads all versions of that model.
+    """
     engine = sqlalchemy.create_engine(database.uri, poolclass=sqlalchemy.NullPool)
     prepare(engine)
     now = int(1e3 * time.time())
     tables = sqlalchemy.MetaData()
     tables.reflect(engine, only=("registered_models", "model_versions"))
-    version = {"name": "small", "workspace": "default", "creation_time": now, "last_updated_time": now}
+    version = {"workspace": "default", "creation_time": now, "last_updated_time": now}
     version |= {"source": "s3://models/small", "current_stage": "None", "status": "READY"}
     with engine.begin() as connection:
-        model = {"name": "small", "workspace": "default", "creation_time": now, "last_updated_time": now}
-        connection.execute(tables.tables["registered_models"].insert(), [model])
-        numbered = [version | {"version": number} for number in range(1, amounts.versions + 1)]
+        model = {"workspace": "default", "creation_time": now, "last_updated_time": now}
+        models = [model | {"name": f"crowd-{number}"} for number in range(CROWD)]
+        connection.execute(tables.tables["registered_models"].insert(), models)
+        numbered = [
+            version | {"name": f"crowd-{number % CROWD}", "version": number // CROWD + 1}
+            for number in range(amounts.versions)
+        ]
         connection.execute(tables.tables["model_versions"].insert(), numbered)
     for first in range(0, amounts.entries, 10_000):
         with engine.begin() as connection:
@@ -202,16 +210,16 @@ def crowd(database: Database, amounts: Amounts) -> None:
 def _refusals(numbers: Sequence[int], versions: int) -> Iterator[Record]:
     sentence = "rank of layer 3 is 212 of 768, at least 300 was asked for; " * 16  # 1 kB, as decisions that say why
     for number in numbers:
-        version = str(number % versions + 1)
+        named, version = f"crowd-{number % CROWD}", str(number % versions // CROWD + 1)
         body = {
             "door": "set_registered_model_alias",
-            "arguments": {"name": "small", "version": version, "alias": GATED},
+            "arguments": {"name": named, "version": version, "alias": GATED},
             "actor": {"name": "anonymous", "verified": False},
             "origin": {"by": "http", "address": "127.0.0.1"},
             "decision": None,
             "sentence": sentence,
         }
-        yield Record("refusal", "default", "small", version, f"alias:{GATED}", body)
+        yield Record("refusal", "default", named, version, f"alias:{GATED}", body)
 
 
 def _verified(database: Database) -> float:

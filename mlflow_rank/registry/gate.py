@@ -71,7 +71,7 @@ class Gate:
         rules = self.rules()
         stands = self._standing(rules, call, model, target)
         if stands.left_alone:
-            return self.watch(call, carry_out)
+            return self.watch(call, carry_out, rules)
         self._refuse_spelling(call, model, target)
         if rules.problems:
             self.refuse(call, f"the gate is shut, its rules cannot be read: {'; '.join(rules.problems)}", target=target)
@@ -93,13 +93,18 @@ class Gate:
                 return self._settle(session, head, call, decision, rules, carry_out)
         return self.refuse(call, "what the decision depends on kept changing; try again", target=target)
 
-    def watch(self, call: Call, carry_out: Callable[[], Result]) -> Result:
+    def watch(self, call: Call, carry_out: Callable[[], Result], rules: RulesInForce | None = None) -> Result:
         """Carry out a call, and take it back where a protected target would point elsewhere afterwards.
+
+        Args:
+            call: at which door.
+            carry_out: does it.
+            rules: that were read just now; None to read them.
 
         Raises:
             MlflowException: it would (403), or MLflow itself refuses it.
         """
-        rules = self.rules()
+        rules = rules or self.rules()
         with self._recorded(call), self.sessions.transaction() as session:
             head = ledger.lock(session.connection())
             result, moves = self._carried_out(session, call, carry_out, rules, None)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from filed import Desk
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersionTag
@@ -40,7 +39,7 @@ class Hall:
         if key is not None:
             monkeypatch.setenv("MLFLOW_RANK_GATE_KEY", str(place / f"{key}.key"))
         database = f"sqlite:///{place / 'mlflow.db'}"
-        mlflow.set_tracking_uri(database)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
         client = MlflowClient(database, f"rank+{database}")
         experiment = client.create_experiment("it", artifact_location=(place / "artifacts").as_uri())
         store = build_store(f"rank+{database}")
