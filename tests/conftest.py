@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,20 @@ MODULES = Path(__file__).parent / "modules"
 RATE = 16_000
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _mlflow_as_it_was() -> Iterator[None]:
+    """Have MLflow ask where it asked before: what sets its address in one test sets it for the whole process."""
+    before = {name: value for name, value in os.environ.items() if name.startswith("MLFLOW_")}
+    yield
+    for name in [name for name in os.environ if name.startswith("MLFLOW_") and name not in before]:
+        del os.environ[name]
+    os.environ.update(before)
+    for module, name in (("_tracking_service", "_tracking_uri"), ("_model_registry", "_registry_uri")):
+        utils = sys.modules.get(f"mlflow.tracking.{module}.utils")
+        if utils is not None:
+            setattr(utils, name, None)
 
 
 SHARING = {
