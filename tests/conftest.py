@@ -46,6 +46,18 @@ def _mlflow_as_it_was() -> Iterator[None]:
             setattr(utils, name, None)
 
 
+@pytest.fixture(scope="session")
+def postgresql_uri() -> str:
+    """The server that the tests may do everything with: without one they are skipped, but fail where CI asks for it."""
+    uri = os.environ.get("MLFLOW_RANK_TEST_POSTGRES")
+    if uri:
+        return uri
+    missing = "MLFLOW_RANK_TEST_POSTGRES names no PostgreSQL server (a URI as SQLAlchemy has it; see .ci/postgresql)"
+    if os.environ.get("CI_REQUIRES_POSTGRES") == "1":
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
 SHARING = {
     "test_concurrency.py": "a gated server of two workers",
     "test_faults.py": "a gated server of two workers",

@@ -193,10 +193,15 @@ def placement(connection: Database, workspace: str, model: str, target: str) -> 
     return None if row is None else Placement(**row._mapping)
 
 
-def placements(connection: Database) -> list[Placement]:
-    """Return everything that the ledger put anywhere, by workspace, model and target."""
+def placements(connection: Database, *, workspace: str | None = None, model: str | None = None) -> list[Placement]:
+    """Return what the ledger put anywhere, in a workspace or of a model, by workspace, model and target."""
     columns = placements_table.c
-    ordered = select(placements_table).order_by(columns.workspace, columns.model, columns.target)
+    wanted = select(placements_table)
+    if workspace is not None:
+        wanted = wanted.where(columns.workspace == workspace)
+    if model is not None:
+        wanted = wanted.where(columns.model == model)
+    ordered = wanted.order_by(columns.workspace, columns.model, columns.target)
     return [Placement(**row._mapping) for row in connection.execute(ordered)]
 
 

@@ -6,6 +6,7 @@ alone never approves", behind the one at load.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -74,7 +75,7 @@ class Ruling:
 
 
 @dataclass(frozen=True)  # no slots: the id is worked out once and kept
-class _Decided:
+class _Decided(ABC):
     """A decision: on which case, by which policies, when. The same inputs give the same bytes."""
 
     case: Case
@@ -107,9 +108,9 @@ class _Decided:
         return canonical_json(self.document())
 
     @property
+    @abstractmethod
     def sentence(self) -> str:
         """The verdict and what it rests on, in one sentence that fits a dialog."""
-        raise NotImplementedError
 
     def _body(self) -> dict[str, object]:
         request, champion = self.case.request, self.case.champion

@@ -25,6 +25,7 @@ _QUIET_SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
+_TRACKING_URI = "MLFLOW_TRACKING_URI"
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}  # each database's registered port (IANA)
 _SOCKET_TIMEOUT_SECONDS = 5.0  # as long as one attempt above
 _CHATTY_LOGGERS = ("mlflow.store.db.utils", "alembic.runtime.migration", "mlflow.pyfunc")
@@ -86,16 +87,18 @@ def quiet_mlflow() -> Iterator[None]:
 def speaking_to(uri: str) -> Iterator[None]:
     """Make `uri` MLflow's own choice for a while: parts of MLflow ask there, whatever store their caller named."""
     import mlflow
+    from mlflow.tracking._tracking_service.utils import _use_tracking_uri
 
-    before = mlflow.get_tracking_uri()
-    if uri == before:
+    if uri == mlflow.get_tracking_uri():
         yield
         return
-    mlflow.set_tracking_uri(uri)
+    variable = os.environ.get(_TRACKING_URI)
     try:
-        yield
+        with _use_tracking_uri(uri):  # where nothing had been set, nothing is set afterwards
+            yield
     finally:
-        mlflow.set_tracking_uri(before)
+        if variable is not None:  # which MLflow would leave unset
+            os.environ[_TRACKING_URI] = variable
 
 
 @contextmanager

@@ -149,15 +149,10 @@ class RecordsInDatabase:
 
 def placed(connection: Connection | Session, workspace: str, model: str) -> list[Placed]:
     """Return what the ledger put at the targets of a model, by target."""
-    from sqlalchemy import select
+    from mlflow_rank.audit import ledger
 
-    from mlflow_rank.audit.tables import placements_table
-
-    columns = placements_table.c
-    wanted = select(columns.target, columns.version, columns.decision).where(
-        columns.workspace == workspace, columns.model == model
-    )
-    return [Placed(*row) for row in connection.execute(wanted.order_by(columns.target))]
+    found = ledger.placements(connection, workspace=workspace, model=model)
+    return [Placed(each.target, each.version, each.decision) for each in found]
 
 
 def _workspace() -> str:

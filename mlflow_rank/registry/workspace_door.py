@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select
-
-from mlflow_rank.audit.tables import placements_table
+from mlflow_rank.audit import ledger
 from mlflow_rank.policy.scope import standing
 from mlflow_rank.registry.call import Call
 
@@ -47,13 +45,11 @@ def refuse_to_delete(gate: Gate, workspace: str) -> None:
     Raises:
         MlflowException: something is (403).
     """
-    placed = placements_table.c
-    wanted = select(placed.model, placed.target, placed.version).where(placed.workspace == workspace)
-    with gate.sessions.original(read_only=True) as session:
-        rows = session.execute(wanted.order_by(placed.model, placed.target)).all()
+    with gate.sessions.reading() as session:
+        placed = ledger.placements(session, workspace=workspace)
     policies = [policy for _, policy in gate.rules().policies]
-    for model, target, version in rows:
-        if not standing(policies, model, target).left_alone:
-            call = Call.here(DOOR, workspace, (model,), {"workspace": workspace}, version=version)
-            said = f"{target} of {model} points at version {version} in workspace {workspace}, which would go with it"
-            gate.refuse(call, said, target=target)
+    for each in placed:
+        if not standing(policies, each.model, each.target).left_alone:
+            call = Call.here(DOOR, workspace, (each.model,), {"workspace": workspace}, version=each.version)
+            where = f"{each.target} of {each.model} points at version {each.version} in workspace {workspace}"
+            gate.refuse(call, f"{where}, which would go with it", target=each.target)

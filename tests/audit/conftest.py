@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,11 +32,9 @@ def told(engine: Engine) -> list[Entry]:
 
 
 @pytest.fixture
-def postgres() -> Iterator[str]:
+def postgres(postgresql_uri: str) -> Iterator[str]:
     """The URI of an empty schema in PostgreSQL."""
-    uri = os.environ.get("MLFLOW_RANK_TEST_POSTGRES")
-    if uri is None:
-        pytest.skip("MLFLOW_RANK_TEST_POSTGRES names no PostgreSQL database")
+    uri = postgresql_uri
     schema = f"audit_{uuid.uuid4().hex}"
     outside = create_engine(uri)
     with outside.begin() as connection:

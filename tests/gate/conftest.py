@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -10,8 +9,6 @@ import pytest
 from filed import Desk
 from promotions import approved_versions, asking_for_a_pilot, files_of, rules
 from servers import Database, Postgresql, Server, Site, Sqlite, serving
-
-POSTGRESQL = "MLFLOW_RANK_TEST_POSTGRES"
 
 
 @pytest.fixture(scope="session")
@@ -21,15 +18,9 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Sqlite:
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[Postgresql]:
-    """Makes PostgreSQL databases, on the server that the variable names; they are dropped in the end."""
-    uri = os.environ.get(POSTGRESQL)
-    if not uri:
-        missing = f"{POSTGRESQL} names no PostgreSQL server (a URI as SQLAlchemy has it; see .ci/postgresql)"
-        if os.environ.get("CI_REQUIRES_POSTGRES") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    server = Postgresql(uri)
+def postgresql(postgresql_uri: str) -> Iterator[Postgresql]:
+    """Makes PostgreSQL databases, on the server of the tests; they are dropped in the end."""
+    server = Postgresql(postgresql_uri)
     yield server
     server.drop()
 

@@ -14,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.entry import Entry
 from mlflow_rank.registry.tag_parcel import parcels
-from mlflow_rank.workflow.gating import RuleBook, build_store
+from mlflow_rank.workflow.gating import build_store
 
 MODEL = "encoder"
 
@@ -77,6 +77,3 @@ class Hall:
         """What the ledger says, all of it or of one kind."""
         with self.store.engine.connect() as connection:
             return [each for each in ledger.entries(connection) if kind in (None, each.kind)]
-
-    def rules(self) -> RuleBook:
-        return RuleBook.of_environment()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_rank.errors import MeasurementError
-from mlflow_rank.registry.connection import connected_client
+from mlflow_rank.registry.connection import connected_client, speaking_to
 
 # MLflow's own use of SQLAlchemy 2.1, not ours.
 
@@ -71,6 +71,24 @@ def test_a_database_file_that_cannot_be_made_is_named(store: str, tmp_path: Path
 def test_a_file_that_is_no_database_is_named_at_once(store: str, tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("these are not the tables you are looking for" * 99)
     assert _refused(f"sqlite:///{tmp_path}/mlflow.db", "-").got == "DatabaseError: file is not a database"
+
+
+@pytest.mark.parametrize("chosen", [None, "sqlite:///chosen.db"])
+def test_where_mlflow_asked_before_it_asks_again_and_nothing_that_was_not_set_is_set(
+    store: str, monkeypatch: pytest.MonkeyPatch, chosen: str | None
+) -> None:
+    import mlflow
+    from mlflow.tracking._tracking_service import utils
+
+    if chosen is not None:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", chosen)
+    before = mlflow.get_tracking_uri(), utils._tracking_uri, os.environ.get("MLFLOW_TRACKING_URI")
+
+    with speaking_to("sqlite:///another.db"):
+        assert mlflow.get_tracking_uri() == "sqlite:///another.db"
+
+    assert (mlflow.get_tracking_uri(), utils._tracking_uri, os.environ.get("MLFLOW_TRACKING_URI")) == before
+    assert utils._tracking_uri is None
 
 
 def test_settings_for_the_probe_do_not_outlast_it(store: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ def test_words_of_people_stay_and_the_table_is_replaced(before: str, after: str,
     second = with_decision(f"{first}\n\n{after}", table)
 
     assert "| old |" not in second
-    assert second.count(BEGIN) == (1 if table.strip() else second.count(BEGIN))
+    assert second.count(BEGIN) == second.count(END) == 1
     for words in (before.rstrip(), after.strip()):
         assert words in second
 
