@@ -14,8 +14,8 @@ from mlflow_rank.policy.load import Policy
 class RulesInForce:
     """Policies with the files that they stand in, whose keys are believed, and the key that decisions are signed with.
 
-    `digest` is of every byte that was read: the same digest means the same rules. `problems` are sentences; where there
-    is one, the gate is shut.
+    `digest` is of every byte that was read, and of the key's public half: the same digest means the same rules.
+    `problems` are sentences; where there is one, the gate is shut.
     """
 
     digest: str

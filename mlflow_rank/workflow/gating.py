@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlflow_rank.registry.rules_in_force import RulesInForce
 
 PREFIX = "rank+"
+Seen = tuple[tuple[str, bytes | str | None], ...]  # a path, and its bytes or why they cannot be read
 POLICIES, TRUST, GATE_KEY = "MLFLOW_RANK_POLICIES", "MLFLOW_RANK_TRUST", "MLFLOW_RANK_GATE_KEY"
 PASSPHRASE = "MLFLOW_RANK_GATE_KEY_PASSPHRASE"  # the name of the variable  # noqa: S105
 
@@ -49,7 +50,7 @@ class RuleBook:
 
     def __init__(self, policies: Path | None, trust: Path | None, key: Path | None) -> None:
         self.policies, self.trust, self.key = policies, trust, key
-        self._last: tuple[tuple[object, ...], RulesInForce] | None = None
+        self._last: tuple[Seen, RulesInForce] | None = None
         self._lock = threading.Lock()
 
     @classmethod
@@ -74,9 +75,9 @@ class RuleBook:
                 self._last = seen, self._read(seen)
             return self._last[1]
 
-    def _bytes(self) -> tuple[object, ...]:
+    def _bytes(self) -> Seen:
         """Return every byte that the rules are made of, or why it cannot be read."""
-        found: list[object] = []
+        found: list[tuple[str, bytes | str | None]] = []
         for path in self._paths():
             try:
                 found.append((str(path), path.read_bytes()))
@@ -93,7 +94,7 @@ class RuleBook:
                 paths.append(self.policies)
         return paths
 
-    def _read(self, seen: tuple[object, ...]) -> RulesInForce:
+    def _read(self, seen: Seen) -> RulesInForce:
         from mlflow_rank.registry.rules_in_force import RulesInForce
 
         problems: list[str] = []
@@ -108,7 +109,9 @@ class RuleBook:
                 key = _read_key(self.key)
         except MlflowRankError as error:
             problems = [" ".join(str(error).split())]
-        return RulesInForce(digest_of(repr(seen)), policies, trust, key, tuple(problems))
+        public = [each for each in seen if each[0] != str(self.key)]  # no digest of a secret goes into a ledger
+        named = None if key is None else key.public.key_id
+        return RulesInForce(digest_of(repr((public, named))), policies, trust, key, tuple(problems))
 
 
 def _read_key(path: Path) -> PrivateKey:

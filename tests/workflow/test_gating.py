@@ -86,6 +86,15 @@ def test_a_file_that_is_gone_is_a_problem(book: RuleBook, desk: Desk, name: str)
     assert len(book().problems) == 1
 
 
+def test_the_digest_names_the_key_by_its_public_half_only(book: RuleBook, desk: Desk) -> None:
+    before, path = book().digest, desk.place / "gate.key"
+
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert book().digest == before
+    path.write_bytes((desk.place / "lab.key").read_bytes())
+    assert book().digest != before
+
+
 def test_a_key_that_others_may_read_is_none(book: RuleBook, desk: Desk) -> None:
     (desk.place / "gate.key").chmod(0o644)
 
