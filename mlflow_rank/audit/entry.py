@@ -18,7 +18,10 @@ from mlflow_rank.errors import EvidenceError, LedgerError, UsageError
 from mlflow_rank.evidence.canonical import canonical_json, digest_of_bytes
 from mlflow_rank.evidence.strict_json import parse_json
 
-Kind = Literal["change", "refusal", "decision", "evidence", "evidence_refused", "policies", "finding", "erasure"]
+Kind = Literal[
+    "change", "refusal", "decision", "evidence", "evidence_refused", "policies", "finding", "erasure",
+    "request", "flag", "break_glass", "review", "closing",
+]  # fmt: skip
 
 SALT_BYTES = 16
 # as long as the columns are

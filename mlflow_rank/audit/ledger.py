@@ -18,6 +18,7 @@ from sqlalchemy import and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from mlflow_rank.audit.entry import SALT_BYTES, Entry, Record, sealed, start_of, written
+from mlflow_rank.audit.matters import Matters, store_matters
 from mlflow_rank.audit.merkle import CompactRange
 from mlflow_rank.audit.placements import Placement, Placements, moves_of
 from mlflow_rank.audit.tables import HEAD_ID, evidence_table, head_table, ledger_table, placements_table
@@ -74,8 +75,13 @@ def lock(connection: Database) -> Head:
     Raises:
         LedgerError: there is no ledger in this database.
     """
-    connection.execute(update(head_table).where(head_table.c.id == HEAD_ID).values(size=head_table.c.size))
+    connection.execute(update(head_table).where(head_table.c.id == HEAD_ID).values(gate_open=1))
     return head_of(connection)
+
+
+def release(connection: Database) -> None:
+    """Shut the gate for the triggers, in a transaction that took the lock and has nothing to append after all."""
+    connection.execute(update(head_table).where(head_table.c.id == HEAD_ID).values(gate_open=0))
 
 
 def head_of(connection: Database) -> Head:
@@ -112,19 +118,22 @@ def append(connection: Database, head: Head, records: Sequence[Record], *, at: d
     """
     entries: list[Entry] = []
     tree, previous = head.tree, head.hash
-    moved = Placements()
+    moved, matters = Placements(), Matters()
     for record in records:
         entry = sealed(record, number=tree.size, at=at, previous=previous, salt=secrets.token_bytes(SALT_BYTES))
         tree, previous = tree.appended(bytes.fromhex(entry.hash)), entry.hash
         entries.append(entry)
         if record.kind == "change":
             moved.move(entry.number, record.workspace, moves_of(record.body), decision_of(record.body))
+        matters.take(entry)
     after = Head(head.ledger_id, previous, tree)
     if not entries:
+        release(connection)
         return after, entries
     try:
         connection.execute(insert(ledger_table), [_row(entry) for entry in entries])
         _place(connection, moved)
+        store_matters(connection, matters)
     except IntegrityError as error:
         raise LedgerError(
             "somebody else appended to the ledger at the same moment",
@@ -133,6 +142,7 @@ def append(connection: Database, head: Head, records: Sequence[Record], *, at: d
             remedy="call again",
         ) from error
     values = {"size": tree.size, "head": previous, "peaks": json.dumps([peak.hex() for peak in tree.peaks])}
+    values["gate_open"] = 0
     connection.execute(update(head_table).where(head_table.c.id == HEAD_ID).values(values))
     return after, entries
 

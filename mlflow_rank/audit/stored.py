@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, select
 from mlflow_rank.audit.checkpoint import Checkpoint
 from mlflow_rank.audit.database import at_one_moment
 from mlflow_rank.audit.ledger import Head, entries, head_of, placements, unpacked
+from mlflow_rank.audit.matters import Matter, open_matters
 from mlflow_rank.audit.placements import Placement
 from mlflow_rank.audit.tables import evidence_table
 from mlflow_rank.audit.verification import Verified, Walk
@@ -35,12 +36,14 @@ def verify_database(
     """
     with at_one_moment(engine) as connection:
         head, placed, kept = head_of(connection), placements(connection), _kept(connection)
+        matters = open_matters(connection)
     walk = Walk(head.ledger_id, checkpoints or {}, trust, stop=head.size)
     with engine.connect() as connection:
         for entry in entries(connection):
             walk.take(entry)
         later = head_of(connection)
-        for problem in (*_ends(walk, head, later), *_places(walk, placed), *_keeps(walk, kept, connection)):
+        said = (*_places(walk, placed), *_matters(walk, matters), *_keeps(walk, kept, connection))
+        for problem in (*_ends(walk, head, later), *said):
             walk.report(problem)
     return walk.finished()
 
@@ -68,6 +71,22 @@ def _places(walk: Walk, placed: Sequence[Placement]) -> Iterator[str]:
                 f"rank_placements says {_where(stored.get(key))} for {key[2]} of {key[1]}, "
                 f"and the entries say {_where(summed.get(key))}"
             )
+
+
+def _matters(walk: Walk, there: Sequence[Matter]) -> Iterator[str]:
+    stored = {each.key: each.number for each in there}
+    summed = {key: each.number for key, each in walk.matters.open.items()}
+    for key in sorted(stored.keys() | summed.keys()):
+        if stored.get(key) != summed.get(key):
+            _, model, version, target, kind = key
+            yield (
+                f"rank_matters says of a {kind} of version {version} of {model} to {target} that it is "
+                f"{_since(stored.get(key))}, and the entries say {_since(summed.get(key))}"
+            )
+
+
+def _since(number: int | None) -> str:
+    return "not open" if number is None else f"open since entry {number}"
 
 
 def _where(placement: Placement | None) -> str:

@@ -1,4 +1,4 @@
-"""The four tables of the ledger, which lie beside MLflow's own in the same database and begin with `rank_`."""
+"""The tables of the ledger, which lie beside MLflow's own in the same database and begin with `rank_`."""
 
 from __future__ import annotations
 
@@ -24,8 +24,12 @@ head_table = Table(
     Column("size", _NUMBER, nullable=False),
     Column("head", _HEX, nullable=False),
     Column("peaks", _LONG_TEXT, nullable=False),
+    Column("gate_open", Integer, nullable=False, server_default="0"),
 )
-"""One row: whose checkpoints they are, how many entries there are, the last hash, and the tree's perfect subtrees."""
+"""One row: whose checkpoints they are, how many entries there are, the last hash, and the tree's perfect subtrees.
+
+`gate_open` is 1 only inside a transaction of the gate, which nobody else sees: triggers let nothing through without it.
+"""
 
 ledger_table = Table(
     "rank_ledger",
@@ -77,3 +81,40 @@ evidence_table = Table(
     Column("envelope", _LONG_BYTES, nullable=False),
 )
 """The envelopes of accepted evidence, compressed; `number` is the entry that says so."""
+
+matters_table = Table(
+    "rank_matters",
+    METADATA,
+    Column("workspace", _WORKSPACE, primary_key=True),
+    Column("model", _MODEL, primary_key=True),
+    Column("version", _VERSION, primary_key=True),
+    Column("target", _TARGET, primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("number", _NUMBER, nullable=False),
+)
+"""What is open: requests, flags and break-glasses that no later entry has closed; `number` is of the entry."""
+
+settings_table = Table(
+    "rank_settings",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("value", String(255), nullable=False),
+)
+"""What was chosen for this database, such as that it shall have triggers."""
+
+outbox_table = Table(
+    "rank_outbox",
+    METADATA,
+    Column("id", String(36), primary_key=True),
+    Column("number", _NUMBER, nullable=False),
+    Column("hook", String(64), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("payload", _LONG_TEXT, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("made_at", String(27), nullable=False),
+    Column("next_at", String(27), nullable=False),
+    Column("error", String(500)),
+    Index("ix_rank_outbox_state", "state", "next_at"),
+)
+"""Messages to the outside: `pending` until they are `delivered`, `dead` when nobody took them for too long."""

@@ -13,6 +13,7 @@ from mlflow_rank.audit.chain import Chain
 from mlflow_rank.audit.checkpoint import Checkpoint, read_checkpoint, signature_problem
 from mlflow_rank.audit.entry import Entry
 from mlflow_rank.audit.ledger import decision_of
+from mlflow_rank.audit.matters import Matters
 from mlflow_rank.audit.merkle import CompactRange
 from mlflow_rank.audit.placements import Placements, moves_of
 from mlflow_rank.errors import LedgerError
@@ -79,6 +80,7 @@ class Walk:
     placements: Placements = field(default_factory=Placements)
     evidence: dict[tuple[str | None, str | None, str | None, str | None], int] = field(default_factory=dict)
     """The last entry about each accepted statement: by workspace, model, version and digest."""
+    matters: Matters = field(default_factory=Matters)
     hash_at_stop: str | None = None
     tree_at_stop: CompactRange | None = None
     signed: int = 0
@@ -196,6 +198,7 @@ class Walk:
         self._vouched(name, checkpoint, entry.at, needed=False)
 
     def _sum(self, entry: Entry, said: Mapping[str, Any] | None) -> None:
+        self.matters.take(entry)
         if entry.kind == "evidence":
             self.evidence[entry.workspace, entry.model, entry.version, entry.reference] = entry.number
         if entry.kind != "change":
