@@ -7,7 +7,7 @@ and one of kind `closing` names in its `reference` the number of the entry that 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from sqlalchemy import delete, insert, select
 
@@ -56,7 +56,7 @@ class Matters:
         if entry.kind in OPENING:
             matter = Matter(
                 entry.workspace or "", entry.model or "", entry.version or "", entry.target or "",
-                cast("MatterKind", entry.kind), entry.number,
+                entry.kind, entry.number,
             )  # fmt: skip
             self.open[matter.key] = matter
         elif entry.kind == CLOSING and (entry.reference or "").isdecimal():

@@ -1,4 +1,4 @@
-"""What a signed statement says, whichever kind it is: measurement, pilot, alarms, approval or waiver."""
+"""What a signed statement says, whichever kind it is: measurement, pilot, alarms, approval, waiver, or an act."""
 
 from __future__ import annotations
 
@@ -7,13 +7,23 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from mlflow_rank.errors import EvidenceError
+from mlflow_rank.evidence.acts import ACTS, Act
 from mlflow_rank.evidence.fields import Digest, Moment, Read, moment_of
 from mlflow_rank.evidence.measured import Measurement
 from mlflow_rank.evidence.piloted import Pilot
 from mlflow_rank.evidence.statement import ALARMS, APPROVAL, MEASUREMENT, PILOT, SLSA_SUMMARY, WAIVER, Statement
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable() or " " in name:  # as in a trust file: invisible letters would make two people of one
+        raise ValueError("must be printable and without spaces")
+    return name
+
+
+UserName = Annotated[str, Field(min_length=1, max_length=254), AfterValidator(_printable)]
 
 
 class Alarm(Read):
@@ -46,6 +56,8 @@ class Approval(Read):
     target: str
     policies: tuple[Digest, ...]
     evidence: Digest
+    witnessed: UserName | None = None
+    """The user who gave it without a key of their own: the word of the gate that signed it, and of nobody else."""
 
 
 class Waiver(Read):
@@ -59,13 +71,14 @@ class Waiver(Read):
     ticket: Annotated[str, Field(min_length=1)]
 
 
-Content = Measurement | Pilot | Alarms | Approval | Waiver
+Content = Measurement | Pilot | Alarms | Approval | Waiver | Act
 READERS: Mapping[str, type[Content]] = {
     MEASUREMENT: Measurement,
     PILOT: Pilot,
     ALARMS: Alarms,
     APPROVAL: Approval,
     WAIVER: Waiver,
+    **ACTS,
 }
 
 

@@ -14,11 +14,16 @@ from mlflow_rank.evidence.envelope import Envelope, read_envelope
 from mlflow_rank.evidence.statement import (
     ALARMS,
     APPROVAL,
+    BREAK_GLASS,
     DECISION,
     MEASUREMENT,
     PILOT,
+    REQUEST,
+    REVIEW,
+    ROLLBACK,
     SLSA_SUMMARY,
     WAIVER,
+    WITHDRAWAL,
     Statement,
     read_statement,
 )
@@ -32,6 +37,11 @@ KINDS = {
     WAIVER: "waiver",
     DECISION: "decision",
     SLSA_SUMMARY: "summary",
+    REQUEST: "request",
+    WITHDRAWAL: "withdrawal",
+    ROLLBACK: "rollback",
+    BREAK_GLASS: "break_glass",
+    REVIEW: "review",
 }
 UNREADABLE = "unreadable"
 MOST_KEPT = 16  # statements that were read lately: a gate reads those of candidate and champion again and again

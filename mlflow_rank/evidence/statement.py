@@ -18,6 +18,11 @@ ALARMS = "urn:mlflow-rank:alarms:v1"
 DECISION = "urn:mlflow-rank:decision:v1"
 APPROVAL = "urn:mlflow-rank:approval:v1"
 WAIVER = "urn:mlflow-rank:waiver:v1"
+REQUEST = "urn:mlflow-rank:request:v1"
+WITHDRAWAL = "urn:mlflow-rank:withdrawal:v1"
+ROLLBACK = "urn:mlflow-rank:rollback:v1"
+BREAK_GLASS = "urn:mlflow-rank:break-glass:v1"
+REVIEW = "urn:mlflow-rank:review:v1"
 SLSA_SUMMARY = "https://slsa.dev/verification_summary/v1"
 
 

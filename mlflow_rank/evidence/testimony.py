@@ -7,12 +7,13 @@ confusion tables, the list of skipped files) is left out of it; the digest of th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 import mlflow_rank
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.canonical import digest_of
 from mlflow_rank.evidence.contents import contents_of
+from mlflow_rank.evidence.making import made, moment_text
 from mlflow_rank.evidence.statement import (
     ALARMS,
     APPROVAL,
@@ -68,14 +69,14 @@ def alarms_statement(subject: Subject, *, monitor: str, alarms: Sequence[Documen
     Raises:
         EvidenceError: a field is missing or of another kind: nothing is signed that no rule could read.
     """
-    predicate = {**_made(now), "monitor": monitor, "alarms": [dict(alarm) for alarm in alarms]}
+    predicate = {**made(now), "monitor": monitor, "alarms": [dict(alarm) for alarm in alarms]}
     statement = Statement((subject,), ALARMS, predicate)
     contents_of(statement, named=f"the word of monitor {monitor}")
     return statement
 
 
 def approval_statement(
-    request: Document, *, verdict: str, comment: str, now: datetime, expires_at: datetime
+    request: Document, *, verdict: str, comment: str, now: datetime, expires_at: datetime, witnessed: str | None = None
 ) -> Statement:
     """Return a person's word for a promotion.
 
@@ -85,10 +86,11 @@ def approval_statement(
         comment: why.
         now: when it is given.
         expires_at: when it ends.
+        witnessed: the user who gives it without a key, for the gate to vouch for; None: whoever signs it gives it.
     """
-    predicate = {
-        **_made(now),
-        "expires_at": _moment(expires_at),
+    predicate: dict[str, object] = {
+        **made(now),
+        "expires_at": moment_text(expires_at),
         "verdict": verdict,
         "comment": comment,
         "model": request["model"],
@@ -96,6 +98,8 @@ def approval_statement(
         "policies": request["policies"],
         "evidence": request["evidence_digest"],
     }
+    if witnessed is not None:
+        predicate["witnessed"] = witnessed
     return Statement((Subject(str(request["model"]), str(request["digest"])),), APPROVAL, predicate)
 
 
@@ -104,8 +108,8 @@ def waiver_statement(
 ) -> Statement:
     """Return that a rule of a policy (by its digest) is put aside for one model's files for a while."""
     predicate = {
-        **_made(now),
-        "expires_at": _moment(expires_at),
+        **made(now),
+        "expires_at": moment_text(expires_at),
         "policy": policy,
         "rule": rule,
         "reason": reason,
@@ -126,7 +130,7 @@ def decision_statement(decision: Document, *, now: datetime, checkpoint: str | N
     request = _part(decision, "request")
     subject = Subject(str(request["model"]), str(request["digest"]))
     seen = {} if checkpoint is None else {"checkpoint": checkpoint}
-    return Statement((subject,), DECISION, {**_made(now), "decision": decision, **seen})
+    return Statement((subject,), DECISION, {**made(now), "decision": decision, **seen})
 
 
 def summary_statement(decision: Document) -> Statement:
@@ -209,15 +213,7 @@ def _predicate(document: Document, now: datetime) -> dict[str, object]:
     left_out = [name for name in _LEFT_OUT if name in document] + (
         [f"tasks[].{name}" for name in _LEFT_OUT_OF_TASKS] if isinstance(tasks, list) else []
     )
-    return {**_made(now), "document": shortened, "document_digest": digest_of(document), "left_out": left_out}
-
-
-def _made(now: datetime) -> dict[str, object]:
-    return {"made_at": _moment(now), "made_with": {"name": "mlflow_rank", "version": mlflow_rank.__version__}}
-
-
-def _moment(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {**made(now), "document": shortened, "document_digest": digest_of(document), "left_out": left_out}
 
 
 def _part(document: Document, name: str) -> Mapping[str, object]:
