@@ -18,6 +18,7 @@ from mlflow_rank.errors import UsageError
 from mlflow_rank.policy import Exemption, PromotionPolicy, WatchPolicy, load_policy
 from mlflow_rank.policy.explain import explain
 from mlflow_rank.policy.load import policy_schema
+from mlflow_rank.policy.terms import BreakGlass
 from mlflow_rank.workflow.policies import read_policies
 
 FOLDER = Path(__file__).parents[1] / "policies"
@@ -101,6 +102,21 @@ def test_the_line_about_ungated_aliases_can_be_switched_on(name: str) -> None:
     assert switched == 1
     assert isinstance(policy, PromotionPolicy)
     assert "candidate" in policy.match.ungated_aliases
+
+
+def test_what_is_commented_out_in_the_recommended_policy_can_be_switched_on() -> None:
+    text = re.sub(
+        r"^( *)# (author|not_by|witnessed|break_glass): ?", r"\1\2: ", SHIPPED["speech-encoder"], flags=re.MULTILINE
+    )
+    text = re.sub(r"^#   (\w+: )", r"  \1", text, flags=re.MULTILINE)
+
+    policy = load_policy(text, named="speech-encoder")
+
+    assert isinstance(policy, PromotionPolicy)
+    assert policy.metadata.author == "ann@example.org"
+    assert "policy_author" in policy.approvals.not_by
+    assert policy.approvals.witnessed
+    assert policy.break_glass == BreakGlass()
 
 
 # the schema and the loader agree

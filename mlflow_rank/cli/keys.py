@@ -75,7 +75,7 @@ def show(path: Path) -> None:
 @click.option(
     "--role",
     "roles",
-    type=click.Choice(["measurer", "reviewer", "owner", "gate"]),
+    type=click.Choice(["measurer", "reviewer", "owner", "gate", "emergency"]),
     multiple=True,
     required=True,
     help="What its signatures count as; may be given several times.",

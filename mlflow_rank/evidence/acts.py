@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -25,32 +26,33 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 Version = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,9}$")]
 
 
-class _OfATarget(Read):
+class _Asked(Read):
     made_at: Moment
+    workspace: Name
     model: Name
     version: Version
     target: str
 
 
-class PromotionRequest(_OfATarget):
+class PromotionRequest(_Asked):
     """That a version be promoted to a target. It may be unsigned: who asks decides nothing."""
 
     comment: Annotated[str, Field(max_length=2000)] = ""
 
 
-class Withdrawal(_OfATarget):
+class Withdrawal(_Asked):
     """That a request is asked no more."""
 
     comment: Annotated[str, Field(max_length=2000)] = ""
 
 
-class Rollback(_OfATarget):
+class Rollback(_Asked):
     """That a target go back to a version that was approved for it before."""
 
     reason: Words
 
 
-class BreakGlass(_OfATarget):
+class BreakGlass(_Asked):
     """That a version be placed without approval, in an emergency and for a while."""
 
     expires_at: Moment
@@ -58,10 +60,9 @@ class BreakGlass(_OfATarget):
     ticket: Words
 
 
-class Review(Read):
+class Review(_Asked):
     """That somebody has looked at a break-glass afterwards (its statement's digest), and what they think of it."""
 
-    made_at: Moment
     break_glass: Digest
     verdict: Literal["accept", "reject"]
     comment: Words
@@ -77,51 +78,46 @@ ACTS: Mapping[str, type[Act]] = {
 }
 
 
-def request_statement(files: str, model: str, version: str, target: str, *, comment: str, now: datetime) -> Statement:
-    """Return the statement that asks for a promotion.
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What an act is about: a version with the digest of its files, where it is registered, and a target of its model.
 
-    Args:
-        files: the digest of the version's files.
-        model: the registered name.
-        version: its number.
-        target: in its canonical form.
-        comment: why; may be empty.
-        now: when it is made.
+    `target` is in its canonical form.
     """
-    return _statement(REQUEST, files, model, version, target, now, comment=comment)
+
+    workspace: str
+    model: str
+    version: str
+    files: str
+    target: str
+
+    def statement(self, kind: str, now: datetime, **more: object) -> Statement:
+        """Return the statement of a kind about it; what else the kind says comes by name."""
+        about = {"workspace": self.workspace, "model": self.model, "version": self.version, "target": self.target}
+        subject = Subject(f"models:/{self.model}/{self.version}", self.files)
+        return Statement((subject,), kind, {**made(now), **about, **more})
 
 
-def withdrawal_statement(
-    files: str, model: str, version: str, target: str, *, comment: str, now: datetime
-) -> Statement:
-    """Return the statement that withdraws a request; see `request_statement`."""
-    return _statement(WITHDRAWAL, files, model, version, target, now, comment=comment)
+def request_statement(aim: Aim, *, comment: str, now: datetime) -> Statement:
+    """Return the statement that asks for a promotion; the comment may be empty."""
+    return aim.statement(REQUEST, now, comment=comment)
 
 
-def rollback_statement(files: str, model: str, version: str, target: str, *, reason: str, now: datetime) -> Statement:
-    """Return the statement that asks to go back to a version; see `request_statement`."""
-    return _statement(ROLLBACK, files, model, version, target, now, reason=reason)
+def withdrawal_statement(aim: Aim, *, comment: str, now: datetime) -> Statement:
+    """Return the statement that withdraws a request; the comment may be empty."""
+    return aim.statement(WITHDRAWAL, now, comment=comment)
 
 
-def break_glass_statement(
-    files: str, model: str, version: str, target: str, *, reason: str, ticket: str, now: datetime, expires_at: datetime
-) -> Statement:
-    """Return the statement that places a version without approval until `expires_at`; see `request_statement`."""
-    more = {"reason": reason, "ticket": ticket, "expires_at": moment_text(expires_at)}
-    return _statement(BREAK_GLASS, files, model, version, target, now, **more)
+def rollback_statement(aim: Aim, *, reason: str, now: datetime) -> Statement:
+    """Return the statement that asks to go back to a version that was approved before."""
+    return aim.statement(ROLLBACK, now, reason=reason)
 
 
-def review_statement(
-    files: str, model: str, version: str, *, break_glass: str, verdict: str, comment: str, now: datetime
-) -> Statement:
+def break_glass_statement(aim: Aim, *, reason: str, ticket: str, now: datetime, expires_at: datetime) -> Statement:
+    """Return the statement that places a version without approval until `expires_at`."""
+    return aim.statement(BREAK_GLASS, now, reason=reason, ticket=ticket, expires_at=moment_text(expires_at))
+
+
+def review_statement(aim: Aim, *, break_glass: str, verdict: str, comment: str, now: datetime) -> Statement:
     """Return what somebody thinks of a break-glass, named by the digest of its statement."""
-    subject = Subject(f"models:/{model}/{version}", files)
-    predicate = {**made(now), "break_glass": break_glass, "verdict": verdict, "comment": comment}
-    return Statement((subject,), REVIEW, predicate)
-
-
-def _statement(
-    kind: str, files: str, model: str, version: str, target: str, now: datetime, **more: object
-) -> Statement:
-    about = {"model": model, "version": version, "target": target}
-    return Statement((Subject(f"models:/{model}/{version}", files),), kind, {**made(now), **about, **more})
+    return aim.statement(REVIEW, now, break_glass=break_glass, verdict=verdict, comment=comment)

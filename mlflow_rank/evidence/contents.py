@@ -56,6 +56,9 @@ class Approval(Read):
     target: str
     policies: tuple[Digest, ...]
     evidence: Digest
+    version: str | None = None
+    """Of the registered model, and in which workspace: None where it was given for files in no registry."""
+    workspace: str | None = None
     witnessed: UserName | None = None
     """The user who gave it without a key of their own: the word of the gate that signed it, and of nobody else."""
 
@@ -69,6 +72,8 @@ class Waiver(Read):
     rule: str
     reason: Annotated[str, Field(min_length=1)]
     ticket: Annotated[str, Field(min_length=1)]
+    workspace: str | None = None
+    """That the registered version is in which the subject names; None where it names none."""
 
 
 Content = Measurement | Pilot | Alarms | Approval | Waiver | Act

@@ -81,7 +81,8 @@ def approval_statement(
     """Return a person's word for a promotion.
 
     Args:
-        request: `model`, `target`, `digest` of the files, `policies` (their digests) and `evidence_digest`.
+        request: `model`, `target`, `digest` of the files, `policies` (their digests) and `evidence_digest`; of a
+            registered version also `version` and `workspace`.
         verdict: `approve` or `reject`.
         comment: why.
         now: when it is given.
@@ -97,6 +98,7 @@ def approval_statement(
         "target": request["target"],
         "policies": request["policies"],
         "evidence": request["evidence_digest"],
+        **{name: request[name] for name in ("version", "workspace") if request.get(name) is not None},
     }
     if witnessed is not None:
         predicate["witnessed"] = witnessed
@@ -104,10 +106,21 @@ def approval_statement(
 
 
 def waiver_statement(
-    subject: Subject, *, policy: str, rule: str, reason: str, ticket: str, now: datetime, expires_at: datetime
+    subject: Subject,
+    *,
+    policy: str,
+    rule: str,
+    reason: str,
+    ticket: str,
+    now: datetime,
+    expires_at: datetime,
+    workspace: str | None = None,
 ) -> Statement:
-    """Return that a rule of a policy (by its digest) is put aside for one model's files for a while."""
-    predicate = {
+    """Return that a rule of a policy (by its digest) is put aside for one model's files for a while.
+
+    Where the subject names a registered version, `workspace` says where it is registered.
+    """
+    predicate: dict[str, object] = {
         **made(now),
         "expires_at": moment_text(expires_at),
         "policy": policy,
@@ -115,6 +128,8 @@ def waiver_statement(
         "reason": reason,
         "ticket": ticket,
     }
+    if workspace is not None:
+        predicate["workspace"] = workspace
     return Statement((subject,), WAIVER, predicate)
 
 

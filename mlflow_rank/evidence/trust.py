@@ -17,7 +17,7 @@ from mlflow_rank.evidence.instant import Instant
 from mlflow_rank.evidence.keys import PublicKey
 from mlflow_rank.evidence.strict_yaml import PLACED, YamlDocument
 
-Role = Literal["measurer", "reviewer", "owner", "gate"]
+Role = Literal["measurer", "reviewer", "owner", "gate", "emergency"]
 Cause = Literal["unsigned", "unknown_key", "bad_signature", "key_not_valid_yet", "key_expired", "key_revoked"]
 Value = TypeVar("Value")
 Found = tuple[tuple[str | int, ...], str]  # a path in the document, and what is wrong there
@@ -74,7 +74,14 @@ class TrustedKey(_Closed):
     def signer(self) -> Signer:
         """Return whom this key stands for."""
         name = self.person if self.person is not None else self.service or ""
-        return Signer(self.key.key_id, name, self.person is not None, frozenset(self.roles))
+        return Signer(self.key.key_id, name, self.person is not None, frozenset(self.roles), self.ended_at)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the key ended or will end: the earlier of its revocation and `valid_until`."""
+        ends = [self.revoked.at.moment] if self.revoked else []
+        ends += [self.valid_until.moment] if self.valid_until else []
+        return min(ends, default=None)
 
     @property
     def field_of_name(self) -> str:
@@ -116,12 +123,17 @@ class TrustedKey(_Closed):
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A person or a service whose signature holds; one with two keys is there twice, by the same `name`."""
+    """A person or a service whose signature holds; one with two keys is there twice, by the same `name`.
+
+    `ended_at` is when the key was revoked or ran out, or will; None: no end is known. What it signed before is a fact
+    that stands, but a consent is of the present: approvals and waivers ask whether the key is in force still.
+    """
 
     key_id: str
     name: str
     is_person: bool
     roles: frozenset[str]
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +150,15 @@ class SignatureVerdict:
 
     signers: tuple[Signer, ...]
     problems: tuple[SignatureProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyHolder:
+    """A person or a service with a key in force, and what their signatures count as."""
+
+    name: str
+    is_person: bool
+    roles: frozenset[str]
 
 
 class TrustStore(_Closed):
@@ -200,6 +221,15 @@ class TrustStore(_Closed):
             elif trusted is not None:
                 signers[trusted.key.key_id] = trusted.signer
         return SignatureVerdict(tuple(signers.values()), tuple(problems))
+
+    def people(self, now: datetime) -> tuple[KeyHolder, ...]:
+        """Return who has a key in force at a time, services among them, by name; roles of several keys are joined."""
+        roles: dict[tuple[str, bool], set[str]] = {}
+        for each in self.keys:
+            begun = each.valid_from is None or each.valid_from.moment <= now
+            if begun and (each.ended_at is None or now < each.ended_at):
+                roles.setdefault((each.signer.name, each.signer.is_person), set()).update(each.roles)
+        return tuple(KeyHolder(name, person, frozenset(roles[name, person])) for name, person in sorted(roles))
 
     def _key_of(self, signature: Signature, signed: bytes) -> TrustedKey | None:
         ordered = sorted(self.keys, key=lambda each: each.key.key_id != signature.key_id)

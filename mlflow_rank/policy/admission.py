@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from mlflow_rank.evidence.contents import Alarms
 from mlflow_rank.evidence.measured import Measurement
 from mlflow_rank.evidence.piloted import Pilot
 from mlflow_rank.evidence.presented import UNREADABLE, Presented
+from mlflow_rank.evidence.trust import Signer
 from mlflow_rank.policy.model import EvidenceTerms
 from mlflow_rank.policy.outcomes import Cause
 from mlflow_rank.policy.vocabulary import HOURS
@@ -118,6 +119,17 @@ def signature_refusal(each: Presented, *, roles: Sequence[str], unsigned_counts:
         return Refusal(Cause.WRONG_ROLE, f"signed by {held}; one of {', '.join(roles)} is needed")
     cause, detail = each.problems[0] if each.problems else ("unknown_key", "no signature holds")
     return Refusal(Cause(cause), detail)
+
+
+def why_ended(signer: Signer, now: datetime) -> str | None:
+    """Return that the key of a signer is in force no longer; None where it is.
+
+    Evidence is a fact of the past, and a key that ended later still vouches for it. Approvals and waivers are a consent
+    of the present: it ends with the key.
+    """
+    if signer.ended_at is None or now < signer.ended_at:
+        return None
+    return f"the key of {signer.name} was revoked or ran out at {signer.ended_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def in_days(age: timedelta) -> str:

@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import ClassVar, Literal
 
 from mlflow_rank.errors import MlflowRankError
-from mlflow_rank.evidence.canonical import canonical_json, digest_of
+from mlflow_rank.evidence.canonical import Written, canonical_json, digest_of
 from mlflow_rank.evidence.presented import Presented
 from mlflow_rank.policy.approvals import ApprovalCount
 from mlflow_rank.policy.case import Case, Champion, NoChampion
@@ -87,7 +87,7 @@ class _Decided(ABC):
     @cached_property
     def id(self) -> str:
         """A short name: the first characters of the digest of everything else."""
-        return digest_of(self._body()).removeprefix("sha256:")[:ID_CHARACTERS]
+        return digest_of(self._parts).removeprefix("sha256:")[:ID_CHARACTERS]
 
     @property
     def enforced(self) -> bool:
@@ -103,14 +103,25 @@ class _Decided(ABC):
         """Return the decision JSON-ready."""
         return {"id": self.id, **self._body()}
 
+    def written(self) -> dict[str, object]:
+        """Return the document for what has it in it as canonical JSON: every part but the request is written already.
+
+        A decision stands in its own digest, in the statement that is signed, and in the ledger.
+        """
+        return {"id": self.id, **self._parts}
+
     def to_bytes(self) -> bytes:
         """Return the decision as canonical JSON."""
-        return canonical_json(self.document())
+        return canonical_json(self.written())
 
     @property
     @abstractmethod
     def sentence(self) -> str:
         """The verdict and what it rests on, in one sentence that fits a dialog."""
+
+    @cached_property
+    def _parts(self) -> dict[str, object]:
+        return {name: part if name == "request" else Written.of(part) for name, part in self._body().items()}
 
     def _body(self) -> dict[str, object]:
         request, champion = self.case.request, self.case.champion

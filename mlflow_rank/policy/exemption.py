@@ -33,8 +33,7 @@ class Exemption(Closed):
         """Return the exemption as JSON values, in an order of its own."""
         document = self.model_dump(mode="json")
         document["models"] = sorted(document["models"])
-        document["metadata"]["owners"] = sorted(document["metadata"]["owners"])
-        return document
+        return document | {"metadata": self.metadata.document()}
 
     def names(self, model: str) -> bool:
         """Say whether it is about this model; that alone exempts no model: `scope.standing` says which are."""
@@ -42,5 +41,5 @@ class Exemption(Closed):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        refuse(model_misfits(self.models, ("models",)))
+        refuse([*model_misfits(self.models, ("models",)), *self.metadata.misfits()])
         return self

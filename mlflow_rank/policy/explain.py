@@ -27,6 +27,12 @@ _MODES = {
     "enforce": "What it denies does not happen; unsigned evidence does not count.",
 }
 
+_ACTS = {
+    "requester": "asks for the promotion",
+    "evidence_signer": "signed the evidence",
+    "policy_author": "wrote this policy",
+}
+
 
 def explain(policy: Policy) -> str:
     """Return the policy in plain sentences, one thought on a line."""
@@ -47,6 +53,8 @@ def sentence_of(rule: Any) -> str:
 def _lines(policy: Policy) -> Iterator[str]:
     metadata = policy.metadata
     yield f"{metadata.name}, revision {metadata.revision}, owned by {_listed(metadata.owners)}."
+    if metadata.author is not None:
+        yield f"This revision was written by {metadata.author}."
     if metadata.description:
         yield metadata.description.strip()
     if isinstance(policy, Exemption):
@@ -108,9 +116,14 @@ def _people(policy: PromotionPolicy) -> Iterator[str]:
         people = f"{approvals.count} {'person' if approvals.count == 1 else 'people'}"
         yield (
             f"Besides, {people} with the role {_listed(approvals.signed_by, 'or')} must approve, each with a key of "
-            f"their own, none of whom asks for the promotion or signed the evidence. An approval holds for "
-            f"{_duration(approvals.max_age)}, and only for the same files, policy and evidence."
+            f"their own, {_excluded(policy)}. An approval holds for {_duration(approvals.max_age)}, and only for the "
+            "same files, policy and evidence."
         )
+        if approvals.witnessed:
+            yield (
+                "A user without a key can approve as well, where the gate vouches for them: whoever may write to the "
+                "model in MLflow."
+            )
     else:
         yield "Nobody has to approve by hand."
     if policy.waivers is None:
@@ -119,8 +132,38 @@ def _people(policy: PromotionPolicy) -> Iterator[str]:
         rules, by = _listed(policy.waivers.rules), _listed(policy.waivers.signed_by, "or")
         longest = _duration(policy.waivers.max_duration)
         yield f"{rules} can be waived by {by}, with a reason and a ticket, for {longest} at most."
+    yield from _afterwards(policy)
     how = "moves by itself when the last piece arrives" if policy.promote == "automatic" else "is moved by hand"
     yield f"The target {how}."
+
+
+def _excluded(policy: PromotionPolicy) -> str:
+    """Return whose approval does not count, in words that follow on the people who must approve."""
+    acts = [words for who, words in _ACTS.items() if who in policy.approvals.not_by]
+    return f"none of whom {_listed(acts, 'or')}" if acts else "whoever they are: who asks may approve too"
+
+
+def _afterwards(policy: PromotionPolicy) -> Iterator[str]:
+    """Yield what can happen besides a promotion: emergencies, the way back, and evidence that comes later."""
+    glass = policy.break_glass
+    if glass is None:
+        yield "No emergency goes past it: it names nobody who might declare one."
+    else:
+        yield (
+            f"In an emergency, somebody with the role {_listed(glass.signed_by, 'or')} can put a version there without "
+            f"approval, for {_duration(glass.max_duration)} at most; somebody with the role "
+            f"{_listed(glass.reviewed_by, 'or')} must review that within {_duration(glass.review_within)}."
+        )
+    yield (
+        f"Somebody with the role {_listed(policy.rollback.signed_by, 'or')} can go back to a version that was approved "
+        "for the target before."
+    )
+    then = (
+        ", and the target goes back to the approved version before it"
+        if policy.on_contrary_evidence == "demote"
+        else ""
+    )
+    yield f"When later evidence or a rejection speaks against what stands at the target, that is shown{then}."
 
 
 def _formula(formula: str | AllOf | AnyOf) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from mlflow_rank.evidence.canonical import digest_of
 from mlflow_rank.policy.closed import Closed, Misfit, refuse
@@ -28,48 +28,11 @@ from mlflow_rank.policy.formula import (
 from mlflow_rank.policy.matching import Match, PromotionMatch
 from mlflow_rank.policy.rank_rules import RankAtLeast, RankAtMost
 from mlflow_rank.policy.rules import Rule, WatchRule
-from mlflow_rank.policy.vocabulary import Duration, Identifier, Mode, Preset, Role, Target
+from mlflow_rank.policy.terms import NOT_BY, Approvals, BreakGlass, EvidenceTerms, Metadata, Rollback, Waivers
+from mlflow_rank.policy.vocabulary import Mode, Target
 
 API_VERSION = "mlflow-rank/v1"
-Roles = Annotated[tuple[Role, ...], Field(min_length=1)]
 Place = tuple[str | int, ...]
-
-
-class Metadata(Closed):
-    """Which policy this is, and whose."""
-
-    name: Identifier
-    revision: Annotated[int, Field(ge=1)]
-    """Goes up with every change."""
-    owners: Annotated[tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], ...], Field(min_length=1)]
-    """People or teams who answer for this policy."""
-    description: Annotated[str, StringConstraints(max_length=2000)] = ""
-
-
-class EvidenceTerms(Closed):
-    """What makes evidence count."""
-
-    max_age: Duration
-    signed_by: Roles = ("measurer",)
-    """Roles in the trust file, one of which must have signed. Unsigned evidence counts in modes audit and warn only."""
-    preset: Preset = "robust"
-    """The preset that ranks were measured with: numbers of different presets are not comparable."""
-
-
-class Approvals(Closed):
-    """People who must say yes: each another person with another key, none who asks or who signed the evidence."""
-
-    count: Annotated[int, Field(ge=0, le=16)]
-    signed_by: Roles = ("reviewer",)
-    max_age: Duration = "14d"
-
-
-class Waivers(Closed):
-    """Which rules may be waived, by whom, and for how long at most. A pilot rule never may."""
-
-    rules: Annotated[tuple[Identifier, ...], Field(min_length=1)]
-    signed_by: Roles = ("owner",)
-    max_duration: Duration = "30d"
 
 
 class _Policy(Closed):
@@ -87,10 +50,10 @@ class _Policy(Closed):
         """Return the policy as JSON values, in an order of its own."""
         document = self.model_dump(mode="json")
         document["rules"] = sorted((_sorted_lists(rule) for rule in document["rules"]), key=lambda rule: rule["id"])
-        for part in ("metadata", "match", "evidence", "approvals", "waivers"):
+        for part in ("match", "evidence", "approvals", "waivers", "break_glass", "rollback"):
             if document.get(part) is not None:
                 document[part] = _sorted_lists(document[part])
-        return document
+        return document | {"metadata": self.metadata.document()}
 
     def matches(self, model: str, target: str) -> bool:
         """Say whether the policy is asked about this model and this target."""
@@ -105,12 +68,18 @@ class PromotionPolicy(_Policy):
     mode: Mode
     """audit: decisions are recorded only. warn: also shown. enforce: what is denied does not happen."""
     promote: Literal["manual", "automatic"] = "manual"
-    """automatic: the last missing piece of evidence or approval moves the alias by itself."""
+    """automatic: the last missing piece of evidence or approval moves the alias by itself. Needs mode enforce."""
     rules: Annotated[tuple[Rule, ...], Field(min_length=1, max_length=500)]
     decide: Formula | None = None
     """How blocking rules combine; left out: all of them."""
     approvals: Approvals = Approvals(count=0)
     waivers: Waivers | None = None
+    break_glass: BreakGlass | None = None
+    """What an emergency allows; left out: nothing."""
+    rollback: Rollback = Rollback()
+    on_contrary_evidence: Literal["flag", "demote"] = "flag"
+    """What happens when later evidence or a rejection speaks against the version at the target. flag: that is shown
+    until somebody acts. demote: the target also goes back to the approved version before it."""
 
     @property
     def formula(self) -> Any:
@@ -122,8 +91,16 @@ class PromotionPolicy(_Policy):
     def document(self) -> dict[str, Any]:
         """Return the policy as JSON values, in an order of its own."""
         document = super().document() | {"decide": in_order(self.formula)}
-        if not self.match.ungated_aliases:
-            del document["match"]["ungated_aliases"]  # what is not written changes no digest
+        for part, name, said in (  # what is not written changes no digest; nor does what would be meant without it
+            (document["match"], "ungated_aliases", bool(self.match.ungated_aliases)),
+            (document["approvals"], "not_by", set(self.approvals.not_by) != set(NOT_BY)),
+            (document["approvals"], "witnessed", self.approvals.witnessed),
+            (document, "break_glass", self.break_glass is not None),
+            (document, "rollback", set(self.rollback.signed_by) != set(Rollback().signed_by)),
+            (document, "on_contrary_evidence", self.on_contrary_evidence != "flag"),
+        ):
+            if not said:
+                del part[name]
         return document
 
     @property
@@ -135,9 +112,21 @@ class PromotionPolicy(_Policy):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        misfits = [*_common_misfits(self.rules, self.match), *self._decide_misfits(), *self._waiver_misfits()]
-        refuse(misfits)
+        refuse(
+            [
+                *_common_misfits(self),
+                *self._decide_misfits(),
+                *self._waiver_misfits(),
+                *self.approvals.misfits(self.metadata.author),
+                *(self.break_glass.misfits() if self.break_glass else ()),
+                *self._promote_misfits(),
+            ]
+        )
         return self
+
+    def _promote_misfits(self) -> Iterator[Misfit]:
+        if self.promote == "automatic" and self.mode != "enforce":
+            yield ("promote",), f"automatic needs mode: enforce; in mode {self.mode} a denial would stop nothing"
 
     def _decide_misfits(self) -> Iterator[Misfit]:
         blocking = {rule.id for rule in self.rules if rule.severity == "block"}
@@ -209,7 +198,7 @@ class WatchPolicy(_Policy):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        misfits = list(_common_misfits(self.rules, self.match))
+        misfits = list(_common_misfits(self))
         misfits += [
             (("rules", position, field), "a WatchPolicy reads no pilots")
             for position, rule in enumerate(self.rules)
@@ -225,16 +214,17 @@ class WatchPolicy(_Policy):
         return self
 
 
-def _common_misfits(rules: Sequence[Any], match: Match) -> Iterator[Misfit]:
+def _common_misfits(policy: PromotionPolicy | WatchPolicy) -> Iterator[Misfit]:
     seen: set[str] = set()
-    for position, rule in enumerate(rules):
+    for position, rule in enumerate(policy.rules):
         if rule.id in seen:
             yield ("rules", position, "id"), f"{rule.id!r} is taken by a rule above"
         seen.add(rule.id)
         layers = getattr(rule, "layers", ())
         if isinstance(layers, tuple) and len(set(layers)) < len(layers):
             yield ("rules", position, "layers"), "names a layer twice"
-    yield from match.misfits()
+    yield from policy.match.misfits()
+    yield from policy.metadata.misfits()
 
 
 def _clashes(rules: Sequence[Any]) -> Iterator[tuple[str, str]]:
@@ -267,11 +257,13 @@ def _sorted_lists(part: Mapping[str, Any]) -> dict[str, Any]:
 __all__ = [
     "API_VERSION",
     "Approvals",
+    "BreakGlass",
     "EvidenceTerms",
     "Match",
     "Metadata",
     "PromotionMatch",
     "PromotionPolicy",
+    "Rollback",
     "Target",
     "Waivers",
     "WatchPolicy",

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from mlflow_rank.evidence.contents import Waiver
 from mlflow_rank.evidence.presented import UNREADABLE, Presented
-from mlflow_rank.policy.admission import CLOCK_SKEW, hours, signature_refusal
+from mlflow_rank.policy.admission import CLOCK_SKEW, hours, signature_refusal, why_ended
 from mlflow_rank.policy.case import Case
 from mlflow_rank.policy.decision import moment
 from mlflow_rank.policy.model import PromotionPolicy
@@ -33,7 +33,7 @@ def why_idle(each: Presented, policy: PromotionPolicy, case: Case, now: datetime
     """Return why a waiver is not in force under a policy; None where it is.
 
     It must be about the candidate's bytes and this very policy, for a rule that the policy lets be waived, signed by a
-    role that may waive, begun, not expired, and not longer than the policy allows.
+    role that may waive, whose key is in force still, begun, not expired, and not longer than the policy allows.
     """
     terms, waiver = policy.waivers, each.content
     if not isinstance(waiver, Waiver):
@@ -47,6 +47,9 @@ def why_idle(each: Presented, policy: PromotionPolicy, case: Case, now: datetime
     refusal = signature_refusal(each, roles=terms.signed_by, unsigned_counts=False)
     if refusal is not None:
         return refusal.detail
+    ended = [why_ended(one, now) for one in each.signers if one.roles & set(terms.signed_by)]
+    if None not in ended:
+        return min(why for why in ended if why is not None)
     if waiver.made_at - now > CLOCK_SKEW:
         return "it begins in the future"
     if now >= waiver.expires_at:
@@ -65,7 +68,8 @@ def waived(finding: Finding, policy: PromotionPolicy, case: Case, now: datetime)
         return finding
     presented, waiver = found
     roles = set(policy.waivers.signed_by) if policy.waivers else set()
-    by = ", ".join(sorted({signer.name for signer in presented.signers if signer.roles & roles}))
+    signers = [one for one in presented.signers if one.roles & roles and why_ended(one, now) is None]
+    by = ", ".join(sorted({signer.name for signer in signers}))
     sentence = (
         f"waived by {by} until {moment(waiver.expires_at)} ({waiver.ticket}: {waiver.reason}); "
         f"else {finding.result}: {finding.sentence}"

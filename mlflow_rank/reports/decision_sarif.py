@@ -12,6 +12,7 @@ from mlflow_rank import __version__
 from mlflow_rank.policy.approvals import ApprovalCount
 from mlflow_rank.policy.decision import Approve, Deny, moment
 from mlflow_rank.policy.explain import sentence_of
+from mlflow_rank.policy.failure_remedies import WHEN_IT_FAILS
 from mlflow_rank.policy.outcomes import Finding
 from mlflow_rank.policy.watch import Watched
 from mlflow_rank.reports.decision_next import next_step
@@ -24,7 +25,6 @@ from mlflow_rank.reports.decision_words import (
     sections,
     verdict,
 )
-from mlflow_rank.reports.failure_remedies import WHEN_IT_FAILS
 from mlflow_rank.reports.untrusted_text import in_sarif, plain
 
 SARIF_VERSION = "2.1.0"

@@ -11,11 +11,11 @@ from mlflow_rank.evidence.presented import UNREADABLE, Presented
 from mlflow_rank.policy.approvals import ApprovalCount
 from mlflow_rank.policy.case import Champion, NoChampion
 from mlflow_rank.policy.decision import Approve, Deny, Ruling
+from mlflow_rank.policy.failure_remedies import remedy_of
 from mlflow_rank.policy.formula import AllOf
 from mlflow_rank.policy.outcomes import Cause, Finding, Result
 from mlflow_rank.policy.watch import Watched
 from mlflow_rank.reports.decision_numbers import short_digest
-from mlflow_rank.reports.failure_remedies import NO_CHAMPION, WHEN_IT_FAILS, WITHIN_THE_INTERVAL
 
 Decided = Approve | Deny | Watched
 Word = Literal["APPROVED", "DENIED", "COULD NOT DECIDE", "CLEAR", "WARN"]
@@ -154,13 +154,7 @@ def groups(section: Section) -> tuple[list[Group], list[Group]]:
 
 def remedy(section: Section, finding: Finding) -> str:
     """Return what to do about a finding that does not pass; "" where it is waived or passes."""
-    if finding.cause is not None and finding.result == "unknown":
-        return finding.cause.remedy
-    if finding.result != "fail":
-        return ""
-    if finding.observed is None:
-        return NO_CHAMPION
-    return WITHIN_THE_INTERVAL if _estimate_would_pass(section.rule(finding), finding) else WHEN_IT_FAILS[finding.kind]
+    return remedy_of(section.rule(finding), finding)
 
 
 def approvals_missing(count: ApprovalCount) -> str:
@@ -267,16 +261,6 @@ def _notes(section: Section, finding: Finding) -> Iterator[tuple[str, str]]:
         yield "next", "nothing: the policy passes another way, see how its rules combine"
     elif remedy(section, finding):
         yield "next", remedy(section, finding)
-
-
-def _estimate_would_pass(rule: Any, finding: Finding) -> bool:
-    """Say whether only the end of the interval fails."""
-    seen, margin = finding.observed, finding.margin
-    if getattr(rule, "bound", "point") not in ("ci_lower", "ci_upper") or seen is None or margin is None:
-        return False
-    if seen.estimate is None or isinstance(seen.value, str) or finding.kind.startswith("rank"):
-        return False
-    return abs(seen.estimate - float(seen.value)) >= -margin
 
 
 def _combined(formula: Any, *, outermost: bool = False) -> str:

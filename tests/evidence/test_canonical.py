@@ -8,10 +8,11 @@ import struct
 
 import hypothesis
 import pytest
+import rfc8785
 from hypothesis import strategies as st
 
 from mlflow_rank.errors import EvidenceError
-from mlflow_rank.evidence.canonical import canonical_json, digest_of, digest_of_bytes, is_digest
+from mlflow_rank.evidence.canonical import Written, canonical_json, digest_of, digest_of_bytes, is_digest
 from mlflow_rank.evidence.strict_json import LARGEST_WHOLE
 from tests.evidence.test_strict_json import texts, values
 
@@ -110,6 +111,32 @@ def test_what_is_no_json_value_is_refused(value):
 
 def test_what_is_as_deep_as_the_reader_reads_is_written():
     assert canonical_json(nested(64)) == 64 * b"[" + 64 * b"]"
+
+
+@hypothesis.given(values)
+@hypothesis.example({"\U0001f600": 1, "\ufb33": [-0.0, 1e-7, 1.5e300, 123456.0, 0.1], "\x7f\x1f\u2028": {"": [(), {}]}})
+def test_every_value_is_written_as_the_reference_writes_it(value):
+    assert canonical_json(value) == rfc8785.dumps(value)
+
+
+@hypothesis.given(st.floats(allow_nan=False, allow_infinity=False))
+def test_every_number_is_written_as_the_reference_writes_it(value):
+    hypothesis.assume(not LARGEST_WHOLE < abs(value) < 1e21)
+    assert canonical_json(value) == rfc8785.dumps(value)
+
+
+@hypothesis.given(st.dictionaries(texts, values, min_size=1), values)
+def test_what_is_written_already_stands_in_a_larger_value_as_it_would_by_itself(parts, beside):
+    written = {name: Written.of(part) for name, part in parts.items()}
+
+    assert canonical_json([written, beside]) == canonical_json([parts, beside])
+    assert Written.of([written, beside]) == Written.of([parts, beside])
+
+
+def test_what_is_written_already_counts_with_its_depth():
+    assert canonical_json([Written.of(nested(63))]) == canonical_json(nested(64))
+    with pytest.raises(EvidenceError, match="cannot be written as canonical JSON"):
+        canonical_json([Written.of(nested(64))])
 
 
 @hypothesis.given(st.dictionaries(texts, values), st.randoms(use_true_random=False))

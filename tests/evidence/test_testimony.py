@@ -234,3 +234,17 @@ def test_a_summary_names_the_policies_whatever_their_order() -> None:
 
     assert one == other
     assert one["uri"] == "urn:mlflow-rank:policies:one@1+two@1"
+
+
+def test_an_approval_names_a_witnessed_user_only_where_there_is_one() -> None:
+    request = {
+        "model": "encoder", "target": "alias:champion", "digest": FILES, "policies": [FILES], "evidence_digest": LOGGED,
+    }  # fmt: skip
+    given = {"verdict": "approve", "comment": "yes", "now": NOW, "expires_at": NOW + timedelta(days=1)}
+
+    signed, seen = approval_statement(request, **given), approval_statement(request, **given, witnessed="cid")
+
+    assert "witnessed" not in signed.predicate
+    assert dict(seen.predicate) == {**signed.predicate, "witnessed": "cid"}
+    said = [contents_of(each, named="it") for each in (signed, seen)]
+    assert [each.witnessed for each in said if isinstance(each, Approval)] == [None, "cid"]

@@ -14,7 +14,7 @@ from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.envelope import Envelope, Signature, read_envelope
 from mlflow_rank.evidence.keys import PrivateKey
 from mlflow_rank.evidence.strict_yaml import DocumentError
-from mlflow_rank.evidence.trust import Signer, TrustStore, read_trust
+from mlflow_rank.evidence.trust import KeyHolder, Signer, TrustStore, read_trust
 
 KEYS = [PrivateKey.from_seed(bytes([number]) * 32) for number in range(4)]
 ANN, BOB, CID, DOT = KEYS
@@ -186,6 +186,63 @@ def test_those_whose_signatures_hold_are_the_signers():
         Signer(ANN.public.key_id, "ann@example.org", True, frozenset({"reviewer"})),
         Signer(BOB.public.key_id, "pilot", False, frozenset({"measurer", "gate"})),
     }
+
+
+REVOKED = "{at: 2026-06-01T00:00:00Z, reason: retired}"
+ENDS = [
+    ({}, None),
+    ({"valid_until": "2026-07-01T00:00:00Z"}, datetime(2026, 7, 1, tzinfo=UTC)),
+    ({"revoked": REVOKED}, datetime(2026, 6, 1, tzinfo=UTC)),
+    ({"revoked": REVOKED, "valid_until": "2026-07-01T00:00:00Z"}, datetime(2026, 6, 1, tzinfo=UTC)),
+    ({"revoked": REVOKED, "valid_until": "2026-05-20T02:00:00+02:00"}, datetime(2026, 5, 20, tzinfo=UTC)),
+]
+
+
+@pytest.mark.parametrize(("fields", "end"), ENDS)
+def test_a_signer_says_when_the_key_ends_although_what_it_signed_before_holds(fields, end):
+    [signer] = trust(entry(ANN, **fields)).judge(signed(ANN), made_at=NOW).signers
+
+    assert signer.ended_at == end
+
+
+def test_what_a_ledger_received_before_a_theft_holds_and_says_that_the_key_ended():
+    stolen = trust(entry(ANN, revoked="{at: 2026-06-01T00:00:00Z, reason: compromised}"))
+
+    [signer] = stolen.judge(signed(ANN), made_at=NOW, received_at=NOW + DAY).signers
+
+    assert signer.ended_at == datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("fields", "now", "there"),
+    [
+        ({}, NOW, True),
+        ({"valid_from": "2026-05-01T00:00:00Z"}, NOW, True),
+        ({"valid_from": "2026-05-01T00:00:01Z"}, NOW, False),
+        ({"valid_until": "2026-05-01T00:00:00Z"}, NOW, False),
+        ({"valid_until": "2026-05-01T00:00:01Z"}, NOW, True),
+        ({"revoked": REVOKED}, NOW, True),
+        ({"revoked": REVOKED}, NOW + 31 * DAY, False),
+        ({"revoked": "{at: 2026-04-01T00:00:00Z, reason: compromised}"}, NOW, False),
+    ],
+)
+def test_people_are_those_with_a_key_in_force(fields, now, there):
+    found = trust(entry(ANN, **fields)).people(now)
+
+    assert found == ((KeyHolder("ann@example.org", True, frozenset({"reviewer"})),) if there else ())
+
+
+def test_roles_of_several_keys_are_joined_as_far_as_they_are_in_force():
+    store = trust(
+        entry(ANN, roles="[reviewer]"), entry(BOB, roles="[owner, emergency]"),
+        entry(CID, roles="[measurer]", valid_until="2026-01-01T00:00:00Z"),
+        entry(DOT, person=None, service="a-pilot", roles="[measurer]"),
+    )  # fmt: skip
+
+    assert store.people(NOW) == (
+        KeyHolder("a-pilot", False, frozenset({"measurer"})),
+        KeyHolder("ann@example.org", True, frozenset({"reviewer", "owner", "emergency"})),
+    )
 
 
 def test_unsigned_evidence_has_no_signer():

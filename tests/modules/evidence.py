@@ -52,13 +52,16 @@ LEVELS = {"rankme": ("frame", "utterance"), "rankme_t": ("utterance_sum",)}
 # who
 
 
-def signer(name: str, *roles: str, key: str | None = None, person: bool = True) -> Signer:
-    return Signer(key or f"ed25519:{name}", name, person, frozenset(roles))
+def signer(
+    name: str, *roles: str, key: str | None = None, person: bool = True, ended: datetime | None = None
+) -> Signer:
+    return Signer(key or f"ed25519:{name}", name, person, frozenset(roles), ended)
 
 
 LAB = signer("svc:lab", "measurer", person=False)
 ANN, BOB, EVE = signer("ann", "reviewer"), signer("bob", "reviewer"), signer("eve", "reviewer")
 OWNER = signer("olga", "owner")
+GATE = signer("svc:gate", "gate", person=False)
 
 
 # what was measured and piloted

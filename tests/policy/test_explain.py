@@ -132,6 +132,44 @@ def test_it_says_who_must_agree_and_what_may_be_put_aside():
     assert "1 person with" in said(approvals={"count": 1})
 
 
+@pytest.mark.parametrize(
+    ("not_by", "words"),
+    [
+        (["requester", "evidence_signer"], "none of whom asks for the promotion or signed the evidence."),
+        (["policy_author", "evidence_signer", "requester"],
+         "none of whom asks for the promotion, signed the evidence or wrote this policy."),
+        (["requester"], "none of whom asks for the promotion."),
+        ([], "whoever they are: who asks may approve too."),
+    ],
+)  # fmt: skip
+def test_it_says_whose_approval_does_not_count(not_by, words):
+    text = said(approvals={"count": 2, "not_by": not_by}, metadata={"author": "ann"})
+
+    assert words in text
+    assert "This revision was written by ann." in text
+
+
+def test_it_says_whether_users_without_keys_may_approve():
+    assert "A user without a key can approve as well" in said(approvals={"count": 1, "witnessed": True})
+    assert "without a key" not in said(approvals={"count": 1})
+
+
+def test_it_says_what_an_emergency_allows():
+    assert "No emergency goes past it: it names nobody who might declare one." in said()
+    assert (
+        "In an emergency, somebody with the role emergency can put a version there without approval, for 24 hours at "
+        "most; somebody with the role owner or reviewer must review that within 3 days."
+    ) in said(break_glass={})
+
+
+def test_it_says_who_may_go_back_and_what_later_evidence_does():
+    text = said(rollback={"signed_by": ["owner"]}, on_contrary_evidence="demote")
+
+    assert "Somebody with the role owner can go back to a version that was approved for the target before." in text
+    assert "that is shown, and the target goes back to the approved version before it." in text
+    assert "speaks against what stands at the target, that is shown." in said()
+
+
 def test_it_says_where_nobody_must_agree():
     text = said()
 

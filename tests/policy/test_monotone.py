@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import cases
 import evidence
@@ -11,6 +12,8 @@ from evidence import ANN, BOB, NOW, alarms, approval, case, measured, measuremen
 from hypothesis import strategies as st
 
 from mlflow_rank.policy import decide
+from mlflow_rank.policy.approvals import count_approvals
+from mlflow_rank.policy.vocabulary import Excluded
 
 LOOSE = hypothesis.settings(suppress_health_check=list(hypothesis.HealthCheck), max_examples=20)
 
@@ -184,6 +187,79 @@ def test_one_more_approval_never_turns_yes_into_no(data):
 
     assert not (before.verdict == "approve" and after.verdict == "deny"), after.sentence
     assert set(before.rulings[0].approvals.by) <= set(after.rulings[0].approvals.by)
+
+
+@LOOSE
+@hypothesis.given(st.data())
+def test_one_more_approval_by_somebody_barred_counts_for_nothing(data):
+    not_by = data.draw(st.lists(st.sampled_from(get_args(Excluded)), min_size=1, unique=True))
+    involved = {"requester": "req", "evidence_signer": "dora", "policy_author": "cid"}
+    terms = {"count": 2, "not_by": not_by, "witnessed": True}
+    asked = [evidence.policy(metadata={"author": "cid"}, approvals=terms)]
+    signed = measured(signers=(evidence.LAB, evidence.signer("dora", "measurer", key="ed25519:doras-other")))
+    about = evidence.case(signed, piloted(), approvals=[])
+    given = [approval(asked[0], about, each, comment=each.name) for each in data.draw(st.sets(st.sampled_from(WORDS)))]
+    about = replace(about, approvals=tuple(given))
+    name = involved[data.draw(st.sampled_from(not_by))]
+    spelt = data.draw(st.sampled_from([name, name.upper(), name.title()]))
+    more = data.draw(
+        st.sampled_from(
+            [
+                approval(asked[0], about, evidence.signer(spelt, "reviewer"), comment="more"),
+                approval(asked[0], about, evidence.GATE, witnessed=spelt),
+                approval(asked[0], about, evidence.GATE, evidence.signer(spelt, "reviewer"), comment="more"),
+            ]
+        )
+    )
+
+    before, after = (count_approvals(asked[0], each, NOW) for each in (about, replace(about, approvals=(*given, more))))
+
+    assert after.by == before.by
+
+
+@LOOSE
+@hypothesis.given(st.data())
+def test_what_the_gate_witnessed_never_counts_where_the_policy_refuses_it(data):
+    asked = [data.draw(cases.policies())]
+    about = data.draw(cases.cases(asked))
+    signers = data.draw(st.lists(st.sampled_from([evidence.GATE, ANN, BOB, evidence.LAB]), unique=True))
+    name = data.draw(st.sampled_from(["ann", "cid", "zoe"]))
+    more = approval(
+        asked[0], about, *signers, witnessed=name, verdict=data.draw(st.sampled_from(["approve", "reject"]))
+    )
+
+    before, after = (
+        decide(asked, each, NOW).rulings[0].approvals
+        for each in (about, replace(about, approvals=(*about.approvals, more)))
+    )
+
+    assert (after.by, after.rejected_by) == (before.by, before.rejected_by)
+
+
+@LOOSE
+@hypothesis.given(st.data())
+def test_a_key_that_ends_never_turns_no_into_yes(data):
+    asked = [data.draw(cases.policies())]
+    about = data.draw(cases.cases(asked))
+    gone = data.draw(st.sets(st.sampled_from([ANN, BOB, evidence.EVE, evidence.OWNER, evidence.LAB]), min_size=1))
+
+    def ended(statements):
+        return tuple(
+            replace(each, signers=tuple(replace(one, ended_at=NOW) if one in gone else one for one in each.signers))
+            for each in statements
+        )
+
+    later = replace(
+        about, evidence=ended(about.evidence), approvals=ended(about.approvals), waivers=ended(about.waivers)
+    )
+    before, after = decide(asked, about, NOW), decide(asked, later, NOW)
+
+    assert not (before.verdict == "deny" and after.verdict == "approve"), after.sentence
+    assert set(after.rulings[0].approvals.by) <= set(before.rulings[0].approvals.by)
+    assert after.rulings[0].approvals.rejected_by == before.rulings[0].approvals.rejected_by
+
+
+WORDS = (ANN, BOB, evidence.EVE)
 
 
 @LOOSE

@@ -7,7 +7,22 @@ from datetime import timedelta, timezone
 
 import evidence
 import pytest
-from evidence import ANN, DAY, HOUR, NOW, OWNER, PILOT_RULE, SECOND, case, digest, measured, measurement, policy, rule
+from evidence import (
+    ANN,
+    DAY,
+    HOUR,
+    NOW,
+    OWNER,
+    PILOT_RULE,
+    SECOND,
+    case,
+    digest,
+    measured,
+    measurement,
+    policy,
+    rule,
+    signer,
+)
 
 from mlflow_rank.policy import decide
 from mlflow_rank.policy.decide import rule_on
@@ -74,6 +89,7 @@ NOT_IN_FORCE = {
     "by nobody": evidence.presented(
         "urn:mlflow-rank:waiver:v1", evidence.waiver(ASKED, "floor").statement.predicate, signers=()
     ),
+    "with a key that has ended": evidence.waiver(ASKED, "floor", signer("olga", "owner", ended=NOW)),
     "longer than the policy allows": evidence.waiver(ASKED, "floor", expires_at=NOW - HOUR + 30 * DAY + SECOND),
     "expired to the second": evidence.waiver(ASKED, "floor", expires_at=NOW),
     "yet to come": evidence.waiver(ASKED, "floor", made_at=NOW + 301 * SECOND),
@@ -95,6 +111,8 @@ def test_a_waiver_is_not_in_force(given):
         evidence.waiver(ASKED, "floor", expires_at=NOW - HOUR + 30 * DAY),
         evidence.waiver(ASKED, "floor", made_at=NOW + 300 * SECOND),
         evidence.waiver(ASKED, "floor", OWNER, ANN),
+        evidence.waiver(ASKED, "floor", OWNER, signer("ole", "owner", ended=NOW)),
+        evidence.waiver(ASKED, "floor", signer("olga", "owner", ended=NOW + SECOND)),
     ],
 )
 def test_a_waiver_is_just_in_force(given):
@@ -119,3 +137,11 @@ def test_a_pilot_rule_is_never_waived(about):
     seen = finding(evidence.waiver(asked, "pilot"), rule="pilot", about=about, asked=asked)
 
     assert seen.result == "unknown"
+
+
+def test_it_says_that_the_key_ended():
+    given = evidence.waiver(ASKED, "floor", signer("olga", "owner", ended=NOW))
+
+    assert dict(rule_on(ASKED, replace(CASE, waivers=(given,)), NOW).idle_waivers) == {
+        given.digest: "the key of olga was revoked or ran out at 2026-11-25T12:00:00Z"
+    }

@@ -13,9 +13,9 @@ from evidence import case as case_of
 from mlflow_rank.policy import Deny, UnknownChampion, decide
 from mlflow_rank.policy.checking import CHECKS
 from mlflow_rank.policy.decide import rule_on
+from mlflow_rank.policy.failure_remedies import WHEN_IT_FAILS
 from mlflow_rank.reports.decision_numbers import numbers
 from mlflow_rank.reports.decision_table import print_decision, print_watch
-from mlflow_rank.reports.failure_remedies import WHEN_IT_FAILS
 
 
 class Terminal(io.StringIO):

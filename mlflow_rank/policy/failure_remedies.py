@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
+
+from mlflow_rank.policy.outcomes import Finding
 
 _TRAINING = "look at the training run before this checkpoint, or promote an earlier one"
 WHEN_IT_FAILS: Mapping[str, str] = MappingProxyType(
@@ -35,3 +38,24 @@ WITHIN_THE_INTERVAL = "the estimate itself would pass, but is not known well eno
 
 NO_CHAMPION = "this rule lets nothing be promoted first: have the policy's owners say how the first champion is chosen"
 """Where a comparison fails because there is nobody to compare with."""
+
+
+def remedy_of(rule: Any, finding: Finding) -> str:
+    """Return what to do about a finding of a rule that does not pass; "" where it is waived or passes."""
+    if finding.cause is not None and finding.result == "unknown":
+        return finding.cause.remedy
+    if finding.result != "fail":
+        return ""
+    if finding.observed is None:
+        return NO_CHAMPION
+    return WITHIN_THE_INTERVAL if _estimate_would_pass(rule, finding) else WHEN_IT_FAILS[finding.kind]
+
+
+def _estimate_would_pass(rule: Any, finding: Finding) -> bool:
+    """Say whether only the end of the interval fails."""
+    seen, margin = finding.observed, finding.margin
+    if getattr(rule, "bound", "point") not in ("ci_lower", "ci_upper") or seen is None or margin is None:
+        return False
+    if seen.estimate is None or isinstance(seen.value, str) or finding.kind.startswith("rank"):
+        return False
+    return abs(seen.estimate - float(seen.value)) >= -margin
