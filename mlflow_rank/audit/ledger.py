@@ -32,7 +32,23 @@ if TYPE_CHECKING:
 
     Database = Connection | Session
 
+# Statements of every call, made once: making one takes ten times as long as carrying it out on SQLite.
+_HEAD = select(head_table).where(head_table.c.id == HEAD_ID)
+_HEAD_BECOMES = update(head_table).where(head_table.c.id == HEAD_ID)
+_SHUT = _HEAD_BECOMES.where(head_table.c.gate_open != 0)
+_ADD_ENTRY = insert(ledger_table)
+_ADD_PLACEMENT = insert(placements_table)
+_PLACEMENT_THERE = [placements_table.c[name] == bindparam(f"at_{name}") for name in ("workspace", "model", "target")]
+_PLACEMENT = select(placements_table).where(*_PLACEMENT_THERE)
+_DROP_PLACEMENT = delete(placements_table).where(*_PLACEMENT_THERE)
+_EVIDENCE = (
+    select(*(evidence_table.c[name] for name in ("digest", "kind", "received_at", "envelope")))
+    .where(*(evidence_table.c[name] == bindparam(f"of_{name}") for name in ("workspace", "model", "version")))
+    .order_by(evidence_table.c.number)
+)
+
 PAGE = 1000  # entries that are read at once; between pages SQLite lets writers in
+_NEWEST = 20  # changes of one target that are read at once: who goes back seldom goes far
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +91,17 @@ def lock(connection: Database) -> Head:
     Raises:
         LedgerError: there is no ledger in this database.
     """
-    connection.execute(update(head_table).where(head_table.c.id == HEAD_ID).values(gate_open=1))
+    _open(connection)
     return head_of(connection)
+
+
+def _open(connection: Database) -> None:
+    connection.execute(_HEAD_BECOMES, {"gate_open": 1})
 
 
 def release(connection: Database) -> None:
     """Shut the gate for the triggers, in a transaction that took the lock and has nothing to append after all."""
-    connection.execute(update(head_table).where(head_table.c.id == HEAD_ID).values(gate_open=0))
+    connection.execute(_SHUT, {"gate_open": 0})
 
 
 def head_of(connection: Database) -> Head:
@@ -90,7 +110,7 @@ def head_of(connection: Database) -> Head:
     Raises:
         LedgerError: there is no ledger in this database, or its head is not what the ledger writes.
     """
-    row = connection.execute(select(head_table).where(head_table.c.id == HEAD_ID)).one_or_none()
+    row = connection.execute(_HEAD).one_or_none()
     if row is None:
         raise LedgerError(
             "the ledger of this database has no head",
@@ -131,7 +151,7 @@ def append(connection: Database, head: Head, records: Sequence[Record], *, at: d
         release(connection)
         return after, entries
     try:
-        connection.execute(insert(ledger_table), [_row(entry) for entry in entries])
+        connection.execute(_ADD_ENTRY, [_row(entry) for entry in entries])
         _place(connection, moved)
         store_matters(connection, matters)
     except IntegrityError as error:
@@ -193,13 +213,31 @@ def find(connection: Database, kind: str, reference: str) -> Entry | None:
     return None if row is None else _entry(row)
 
 
+def entry_at(connection: Database, number: int) -> Entry | None:
+    """Return the entry with this number; None where there is none."""
+    row = connection.execute(select(ledger_table).where(ledger_table.c.number == number)).one_or_none()
+    return None if row is None else _entry(row)
+
+
+def changes_of(connection: Database, workspace: str, model: str, target: str) -> Iterator[Entry]:
+    """Yield the changes that were made on a decision about this target of a model, the newest first."""
+    columns, before = ledger_table.c, None
+    wanted = select(ledger_table).where(
+        columns.workspace == workspace, columns.model == model, columns.kind == "change", columns.target == target
+    )
+    while True:
+        older = wanted if before is None else wanted.where(columns.number < before)
+        page = connection.execute(older.order_by(columns.number.desc()).limit(_NEWEST)).all()
+        yield from map(_entry, page)
+        if len(page) < _NEWEST:
+            return
+        before = page[-1].number
+
+
 def placement(connection: Database, workspace: str, model: str, target: str) -> Placement | None:
     """Return which version the ledger put at this target; None where there is none."""
-    columns = placements_table.c
-    wanted = select(placements_table).where(
-        columns.workspace == workspace, columns.model == model, columns.target == target
-    )
-    row = connection.execute(wanted).one_or_none()
+    there = {"at_workspace": workspace, "at_model": model, "at_target": target}
+    row = connection.execute(_PLACEMENT, there).one_or_none()
     return None if row is None else Placement(**row._mapping)
 
 
@@ -234,9 +272,11 @@ def keep_evidence(
     """
     about = {"workspace": workspace, "model": model, "version": version, "digest": digest}
     columns = evidence_table.c
+    _open(connection)  # again: appending the entry has shut it
     connection.execute(delete(evidence_table).where(*(columns[name] == value for name, value in about.items())))
     more = {"kind": kind, "received_at": written(received_at), "number": number, "envelope": zlib.compress(envelope)}
     connection.execute(insert(evidence_table), [about | more])
+    release(connection)
 
 
 def evidence_of(connection: Database, workspace: str, model: str, version: str) -> list[KeptEvidence]:
@@ -245,11 +285,7 @@ def evidence_of(connection: Database, workspace: str, model: str, version: str) 
     Raises:
         LedgerError: an envelope cannot be read.
     """
-    columns = evidence_table.c
-    wanted = select(columns.digest, columns.kind, columns.received_at, columns.envelope).where(
-        columns.workspace == workspace, columns.model == model, columns.version == version
-    )
-    rows = connection.execute(wanted.order_by(columns.number)).all()
+    rows = connection.execute(_EVIDENCE, {"of_workspace": workspace, "of_model": model, "of_version": version}).all()
     return [KeptEvidence(row.digest, row.kind, row.received_at, unpacked(row.envelope, row.digest)) for row in rows]
 
 
@@ -278,13 +314,11 @@ def decision_of(body: Mapping[str, object]) -> str | None:
 def _place(connection: Database, moved: Placements) -> None:
     if not moved.last:
         return
-    columns = placements_table.c
-    here = [columns[name] == bindparam(f"at_{name}") for name in ("workspace", "model", "target")]
     keys = [{"at_workspace": key[0], "at_model": key[1], "at_target": key[2]} for key in moved.last]
-    connection.execute(delete(placements_table).where(*here), keys)
+    connection.execute(_DROP_PLACEMENT, keys)
     rows = [{name: getattr(each, name) for name in Placement.__dataclass_fields__} for each in moved.now.values()]
     if rows:
-        connection.execute(insert(placements_table), rows)
+        connection.execute(_ADD_PLACEMENT, rows)
 
 
 def _row(entry: Entry) -> dict[str, object]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MatterKind = Literal["request", "flag", "break_glass"]
 OPENING: tuple[MatterKind, ...] = ("request", "flag", "break_glass")
-CLOSING = "closing"
+CLOSING: Literal["closing"] = "closing"
 Key = tuple[str, str, str, str, str]  # workspace, model, version, target, kind
 
 

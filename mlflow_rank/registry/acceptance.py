@@ -1,8 +1,8 @@
-"""Evidence at the door: who signed it, in which role, about which files; only what verifies is kept."""
+"""What is submitted, at the door: who signed it, in which role, about which files; only what verifies is kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -11,39 +11,53 @@ from mlflow_rank.audit import ledger
 from mlflow_rank.audit.entry import Record
 from mlflow_rank.audit.lookups import evidence_digests
 from mlflow_rank.errors import MlflowRankError
+from mlflow_rank.evidence.acts import Act, BreakGlass, Review, Rollback
+from mlflow_rank.evidence.contents import Approval, Waiver
+from mlflow_rank.evidence.envelope import read_envelope
 from mlflow_rank.evidence.presented import UNREADABLE, Presented, present
+from mlflow_rank.evidence.trust import TrustStore, folded
 from mlflow_rank.policy.model import PromotionPolicy
+from mlflow_rank.policy.terms import REVIEWERS
+from mlflow_rank.registry.acts import UNSIGNED, Acts, Deed, NotTaken, flaw_of_act
+from mlflow_rank.registry.basis import break_glass_id
 from mlflow_rank.registry.call import Call
-from mlflow_rank.registry.gate import Gate
+from mlflow_rank.registry.consequences import Consequences
+from mlflow_rank.registry.gate import Gate, TakenBack
+from mlflow_rank.registry.hands import Hands
 from mlflow_rank.registry.ledger_records import append
 from mlflow_rank.registry.question import source_of
 from mlflow_rank.registry.refusal import refused
 from mlflow_rank.registry.rules_in_force import RulesInForce
 from mlflow_rank.registry.tag_parcel import PREFIX
-from mlflow_rank.registry.version_bytes import files_digest
+from mlflow_rank.registry.version_bytes import files_digest, state_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-ROLES = {
-    "measurement": "measurer",
-    "pilot": "measurer",
-    "alarms": "measurer",
-    "approval": "reviewer",
-    "waiver": "owner",
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "measurement": ("measurer",),
+    "pilot": ("measurer",),
+    "alarms": ("measurer",),
+    "approval": ("reviewer",),
+    "waiver": ("owner",),
+    "rollback": REVIEWERS,
+    "break_glass": ("emergency",),
+    "review": REVIEWERS,
 }
-SetTag = Callable[[str, str], None]
+MEASURED = ("measurement", "pilot", "alarms")  # what machines say; all else is somebody's own word
 
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """Takes evidence in for one version; `set_tag` leaves the short tag that people see."""
+    """Takes in what is submitted for a version; `hands` leave the short tag that people see, and carry acts out."""
 
     gate: Gate
-    set_tag: SetTag
+    hands: Hands
 
     def take(self, call: Call, model: str, version: str, envelope: bytes) -> None:
-        """Verify an envelope, keep it, record that, and leave a short tag; what was taken before changes nothing.
+        """Verify an envelope, keep it, record that, and leave a short tag; an act is carried out, or not taken.
+
+        What was taken before changes nothing.
 
         Raises:
             MlflowException: it does not verify (403), with the reason; that is recorded.
@@ -52,12 +66,22 @@ class Acceptance:
         rules = gate.rules()
         if rules.problems:
             self._refuse(call, model, version, None, f"the gate is shut, its rules cannot be read: {rules.problems[0]}")
-        found = present(envelope, trust=rules.trust, named="this evidence", received_at=gate.clock())
-        with gate.sessions.reading() as session:
-            source = source_of(session, call.workspace, model, version)
-        flaw = flaw_of_itself(found, model, rules)  # before anything that takes time
+        now = gate.clock()
+        found = present(envelope, trust=rules.trust, named="this evidence", received_at=now)
+        flaw = flaw_of_itself(found, model, rules) or flaw_of_hand(
+            found, call, rules.trust
+        )  # before anything that takes time
+        flaw = flaw or flaw_of_place(found, call, version)
+        if flaw is None and isinstance(found.content, Act):
+            flaw = flaw_of_act(found.content, call, version, rules, now)
         if flaw is not None:
             self._refuse(call, model, version, found, flaw)
+        if vouches(found) and rules.key is not None:
+            envelope = read_envelope(envelope, named="this evidence").signed_by(rules.key).to_json()
+            found = present(envelope, trust=rules.trust, named="this evidence", received_at=now)
+        with gate.sessions.reading() as session:
+            source = source_of(session, call.workspace, model, version)
+        state = state_of(source)
         try:
             digest = files_digest(source, gate.client())
         except MlflowRankError as error:
@@ -65,13 +89,25 @@ class Acceptance:
         flaw = flaw_of(found, model, version, digest)
         if flaw is not None:
             self._refuse(call, model, version, found, flaw)
-        with gate.sessions.transaction() as session:
-            head = ledger.lock(session.connection())
-            if source_of(session, call.workspace, model, version) != source:
-                raise refused(f"version {version} of {model} changed while its evidence was read; try again")
-            if self._is_news(session, call, model, version, found, rules):
-                self._keep(session, head, call, model, version, found, envelope, rules)
-            self.set_tag(*_short_tag(found))
+        deed = Deed(call, rules, found, envelope, digest, now)
+        try:
+            with gate.sessions.transaction() as session:
+                head = ledger.lock(session.connection())
+                if source_of(session, call.workspace, model, version) != source or state_of(source) != state:
+                    raise refused(f"version {version} of {model} changed while its evidence was read; try again")
+                if self._is_news(session, call, model, version, found, rules):
+                    self._keep(session, head, model, version, deed)
+                self.hands.set_tag(model, version, *_short_tag(found))
+        except NotTaken as said:
+            self._refuse(call, model, version, found, str(said))
+        except TakenBack as back:
+            self._refuse(call, model, version, found, back.sentence)
+        if isinstance(found.content, Rollback | BreakGlass):
+            self.hands.moved(model, version, found.content.target)
+        consequences = Consequences(gate, self.hands)
+        consequences.draw(call, model, version, digest)
+        if isinstance(found.content, Review) and found.content.verdict == "reject":
+            consequences.rejected(call, model, found.content.target, break_glass_id(found.content.break_glass))
 
     def _is_news(
         self, session: Session, call: Call, model: str, version: str, found: Presented, rules: RulesInForce
@@ -80,6 +116,8 @@ class Acceptance:
         connection = session.connection()
         if found.digest not in evidence_digests(connection, call.workspace, model, version):
             return True
+        if isinstance(found.content, Act):
+            raise NotTaken("it was handed in before, and an act is carried out once; sign it anew")
         kept = next(
             present(each.envelope, trust=rules.trust, named="it", received_at=datetime.fromisoformat(each.received_at))
             for each in ledger.evidence_of(connection, call.workspace, model, version)
@@ -87,30 +125,23 @@ class Acceptance:
         )
         return set(found.signers) > set(kept.signers)
 
-    def _keep(
-        self,
-        session: Session,
-        head: ledger.Head,
-        call: Call,
-        model: str,
-        version: str,
-        found: Presented,
-        envelope: bytes,
-        rules: RulesInForce,
-    ) -> None:
-        now = self.gate.clock()
+    def _keep(self, session: Session, head: ledger.Head, model: str, version: str, deed: Deed) -> None:
+        call, found = deed.call, deed.found
         body = {
             "kind": found.kind,
             "digest": found.digest,
             "signed_by": sorted(each.name for each in found.signers),
+            **_word(found.content),
             "actor": call.actor.document(),
             "origin": dict(call.origin),
         }
-        record = Record("evidence", call.workspace, model, version, None, body, reference=found.digest)
-        entry = append(session, head, call, rules, [record], now)[-1]
+        taken = Record("evidence", call.workspace, model, version, None, body, reference=found.digest)
+        done = Acts(self.gate, self.hands).records(session, head, deed)
+        entries = append(session, head, call, deed.rules, [taken, *done], deed.at)
+        entry = next(each for each in entries if each.kind == "evidence")
         ledger.keep_evidence(
             session.connection(), call.workspace, model, version,
-            digest=found.digest, kind=found.kind, envelope=envelope, received_at=now, number=entry.number,
+            digest=found.digest, kind=found.kind, envelope=deed.envelope, received_at=deed.at, number=entry.number,
         )  # fmt: skip
 
     def _refuse(self, call: Call, model: str, version: str, found: Presented | None, sentence: str) -> None:
@@ -128,14 +159,25 @@ class Acceptance:
         raise error
 
 
+def _word(content: object) -> dict[str, object]:
+    """Return which word an approval is, and for what: what the outside is told needs it; the comment stays inside."""
+    if not isinstance(content, Approval):
+        return {}
+    witnessed = {} if content.witnessed is None else {"witnessed": content.witnessed}
+    return {"verdict": content.verdict, "target": content.target, **witnessed}
+
+
 def flaw_of_itself(found: Presented, model: str, rules: RulesInForce) -> str | None:
     """Return why evidence is taken for no version of a model, whatever its files are; None where it may be."""
     if found.kind == UNREADABLE:
         return "; ".join(detail for _, detail in found.problems)
-    if found.kind not in ROLES:
+    if found.kind not in ROLES and found.kind not in UNSIGNED:
         return f"a {found.kind} is nothing that anybody submits"
     policies = _naming(rules, model)
-    if not found.signers:
+    if found.kind in UNSIGNED or vouches(found):
+        if not (found.signers or found.unsigned):
+            return "; ".join(detail for _, detail in found.problems) or "nobody whom the gate trusts has signed it"
+    elif not found.signers:
         if not (found.unsigned and policies and all(each.mode != "enforce" for each in policies)):
             return "; ".join(detail for _, detail in found.problems) or "nobody whom the gate trusts has signed it"
     elif not any(each.roles & _roles(found.kind, policies) for each in found.signers):
@@ -145,6 +187,41 @@ def flaw_of_itself(found: Presented, model: str, rules: RulesInForce) -> str | N
         return "it does not say what it must"
     said = getattr(found.content, "model", model)
     return f"it is about the model {said}, not about {model}" if said != model else None
+
+
+def vouches(found: Presented) -> bool:
+    """Say whether the gate has to sign as well: that a user gave an approval, or that a break-glass went through it."""
+    witnessed = isinstance(found.content, Approval) and found.content.witnessed is not None
+    return witnessed or isinstance(found.content, BreakGlass)
+
+
+def flaw_of_hand(found: Presented, call: Call, trust: TrustStore) -> str | None:
+    """Return why nobody hands this in: under authentication people hand in their own word, and nobody else's.
+
+    An approval without a key is the authenticated user's, or it is nobody's.
+    """
+    user = call.actor.name if call.actor.verified else None
+    if isinstance(found.content, Approval) and found.content.witnessed is not None:
+        if user is None:
+            return "the server knows no user, so the gate cannot vouch for one; sign it with a key"
+        if folded(user) != folded(found.content.witnessed):
+            return f"{user} hands in an approval of {found.content.witnessed}; people hand in their own word"
+        services = {folded(each.service) for each in trust.keys if each.service is not None}
+        return f"{user} is a service; approvals are people's" if folded(user) in services else None
+    if user is None or found.kind in MEASURED:
+        return None
+    others = sorted(each.name for each in found.signers if folded(each.name) != folded(user))
+    return f"{', '.join(others)} signed it, and {user} hands it in; people hand in their own word" if others else None
+
+
+def flaw_of_place(found: Presented, call: Call, version: str) -> str | None:
+    """Return why somebody's word is not about this version in this workspace; None where it is, or does not say."""
+    if not isinstance(found.content, Approval | Waiver):
+        return None
+    workspace, named = found.content.workspace, getattr(found.content, "version", None)
+    if workspace not in (None, call.workspace):
+        return f"it was given in the workspace {workspace}, not in {call.workspace}"
+    return f"it was given for version {named}, not for version {version}" if named not in (None, version) else None
 
 
 def flaw_of(found: Presented, model: str, version: str, digest: str) -> str | None:
@@ -158,9 +235,7 @@ def flaw_of(found: Presented, model: str, version: str, digest: str) -> str | No
     subjects = () if found.statement is None else found.statement.subjects
     named = {each.name for each in subjects if each.digest == digest}
     registered = {each for each in named if each.startswith("models:/")}
-    if registered and registered == named and f"models:/{model}/{version}" not in registered and found.kind in (
-        "measurement", "pilot", "alarms",
-    ):  # fmt: skip
+    if registered and registered == named and f"models:/{model}/{version}" not in registered:
         return f"it is about {', '.join(sorted(registered))}, not about models:/{model}/{version}"
     return None
 
@@ -177,14 +252,20 @@ def _roles(kind: str, policies: list[PromotionPolicy]) -> set[str]:
             asked.update(policy.approvals.signed_by)
         elif kind == "waiver":
             asked.update(policy.waivers.signed_by if policy.waivers else ())
+        elif kind == "rollback":
+            asked.update(policy.rollback.signed_by)
+        elif kind == "break_glass":
+            asked.update(policy.break_glass.signed_by if policy.break_glass else ())
+        elif kind == "review":
+            asked.update(policy.break_glass.reviewed_by if policy.break_glass else REVIEWERS)
         else:
             asked.update(policy.evidence.signed_by)
-    return asked or {ROLES[kind]}
+    return asked or set(ROLES[kind])
 
 
 def _short_tag(found: Presented) -> tuple[str, str]:
     """Return key and value of the tag that people see: one short line."""
-    sort = found.kind if found.kind in ("approval", "waiver") else f"evidence.{found.kind}"
+    sort = f"evidence.{found.kind}" if found.kind in MEASURED else found.kind
     short = found.digest.removeprefix("sha256:")[:8]
     by = ", ".join(sorted(each.name for each in found.signers)) or "unsigned"
     day = "" if found.made_at is None else f" {found.made_at:%Y-%m-%d}"

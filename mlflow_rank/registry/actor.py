@@ -6,19 +6,25 @@ import getpass
 from dataclasses import dataclass
 
 ANONYMOUS = "anonymous"
+GATE = "mlflow-rank-gate"  # how the gate calls itself, as an actor and in checkpoints
 _LONGEST = 300  # of what a client may say about itself
 
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who calls, and whether the server knows it: without authentication a name is only what somebody says."""
+    """Who calls, and whether the server knows it: without authentication a name is only what somebody says.
+
+    `on_behalf_of` is who asked for what the gate does by itself.
+    """
 
     name: str
     verified: bool
+    on_behalf_of: str | None = None
 
     def document(self) -> dict[str, object]:
         """Return it JSON-ready."""
-        return {"name": self.name, "verified": self.verified}
+        asked = {} if self.on_behalf_of is None else {"on_behalf_of": self.on_behalf_of}
+        return {"name": self.name, "verified": self.verified, **asked}
 
 
 def actor_here() -> Actor:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from mlflow_rank.registry.actor import Actor, actor_here, origin_here
+from mlflow_rank.registry.actor import GATE, Actor, actor_here, origin_here
 
 Arguments = Mapping[str, object]
 MOST_CHARACTERS = 2000  # of anything that a caller sent
@@ -32,6 +32,13 @@ class Call:
         """Return the call that is going on."""
         said = {name: recordable(value) for name, value in arguments.items()}
         return cls(door, workspace, tuple(models), said, actor_here(), origin_here(), **more)
+
+    def by_gate(self, door: str, version: str, target: str, *, on_behalf_of: str | None, **arguments: object) -> Call:
+        """Return what the gate does by itself about a target in the course of this call."""
+        said = {name: recordable(value) for name, value in {"version": version, "target": target, **arguments}.items()}
+        actor = Actor(GATE, verified=True, on_behalf_of=on_behalf_of)
+        stages = target.startswith("stage:")
+        return replace(self, door=door, version=version, arguments=said, actor=actor, stages=stages)
 
     def body(self, **more: object) -> dict[str, object]:
         """Return what the ledger keeps of it."""

@@ -19,10 +19,12 @@ from mlflow_rank.policy.decision import Decision
 from mlflow_rank.policy.model import PromotionPolicy
 from mlflow_rank.policy.scope import Standing, standing
 from mlflow_rank.policy.targets import canonical_target
+from mlflow_rank.registry.basis import BREAK_GLASS, Basis
 from mlflow_rank.registry.call import Call
 from mlflow_rank.registry.joined_sessions import JoinedSessions
 from mlflow_rank.registry.ledger_records import append, change_record, decision_record, refusal_record
 from mlflow_rank.registry.moves import in_words, moves_between, targets_of
+from mlflow_rank.registry.open_requests import closings
 from mlflow_rank.registry.prompts import is_really_a_prompt
 from mlflow_rank.registry.question import Hashed, Question
 from mlflow_rank.registry.refusal import refused
@@ -68,8 +70,25 @@ class Gate:
         Raises:
             MlflowException: the move is refused (403), or MLflow itself refuses it; nothing has changed then.
         """
+        return self._placed(call, model, version, target, carry_out)
+
+    def place_once_approved(
+        self, call: Call, model: str, version: str, target: str, carry_out: Callable[[], object]
+    ) -> bool:
+        """Carry out a move that the gate makes by itself as soon as policies approve it; say whether they do.
+
+        That they do not yet is no refusal, and is not recorded.
+
+        Raises:
+            MlflowException: it cannot be decided (403, recorded), or MLflow itself refuses it; nothing has changed.
+        """
+        return self._placed(call, model, version, target, lambda: bool(carry_out() or True), patient=True) is True
+
+    def _placed(
+        self, call: Call, model: str, version: str, target: str, carry_out: Callable[[], Result], patient: bool = False
+    ) -> Result:
         rules = self.rules()
-        stands = self._standing(rules, call, model, target)
+        stands = self.standing(rules, call.workspace, model, target)
         if stands.left_alone:
             return self.watch(call, carry_out, rules)
         self._refuse_spelling(call, model, target)
@@ -87,9 +106,12 @@ class Gate:
                     rules = self.rules()  # other files, or other rules: what was hashed and read is out of date
                     continue
                 if again != question:  # somebody else was first, or more evidence came
-                    case = again.case(session, rules.trust, now, case.request.requester)
+                    case = again.case(session, rules.trust, now, _known(call))
                 policies = [policy for _, policy in rules.policies if isinstance(policy, PromotionPolicy)]
                 decision = decide(policies, case, self.clock().replace(microsecond=0))
+                if patient and decision.verdict != "approve":
+                    ledger.release(session.connection())
+                    return None  # type: ignore[return-value]  # of `place_once_approved` only
                 return self._settle(session, head, call, decision, rules, carry_out)
         return self.refuse(call, "what the decision depends on kept changing; try again", target=target)
 
@@ -107,7 +129,7 @@ class Gate:
         rules = rules or self.rules()
         with self._recorded(call), self.sessions.transaction() as session:
             head = ledger.lock(session.connection())
-            result, moves = self._carried_out(session, call, carry_out, rules, None)
+            result, moves = self.carried_out(session, call, carry_out, rules, None)
             append(session, head, call, rules, [change_record(call, moves, None)], self.clock())
             return result
 
@@ -144,13 +166,12 @@ class Gate:
     def _asked(
         self, call: Call, model: str, version: str, target: str, rules: RulesInForce
     ) -> tuple[Question, Hashed, Case]:
-        requester = call.actor.name if call.actor.verified else None
         with self.sessions.reading() as session:
             question = Question.read(session, call.workspace, model, version, target)
         try:
             files = question.hashed(self.client())  # between two sessions: SQLite lets nobody write while one reads
             with self.sessions.reading() as session:
-                return question, files, question.case(session, rules.trust, files, requester)
+                return question, files, question.case(session, rules.trust, files, _known(call))
         except MlflowRankError as error:
             self.refuse(call, f"{error.what}: {error.got}" if error.got else error.what, target=target)
 
@@ -167,8 +188,10 @@ class Gate:
         allowed = decision.verdict == "approve" or not decision.enforced
         records = [decision_record(head, call, decision, rules.key)]
         if allowed:
-            result, moves = self._carried_out(session, call, carry_out, rules, decision)
-            records.append(change_record(call, moves, decision))
+            basis = Basis.of(decision)
+            result, moves = self.carried_out(session, call, carry_out, rules, basis)
+            records.append(change_record(call, moves, basis))
+            records += closings(session, call.workspace, basis)
         else:
             error = refused(decision.sentence.removeprefix("denied: "), decision)
             records.append(refusal_record(call, error.message, decision.case.request.target, decision))
@@ -179,34 +202,42 @@ class Gate:
             raise error
         return result
 
-    def _carried_out(
+    def carried_out(
         self,
         session: Session,
         call: Call,
         carry_out: Callable[[], Result],
         rules: RulesInForce,
-        decision: Decision | None,
+        basis: Basis | None,
     ) -> tuple[Result, list[Move]]:
+        """Carry something out, in a transaction that has the lock, and return what it moved; all that must be allowed.
+
+        Raises:
+            TakenBack: it moved a protected target that `basis` is not about.
+        """
         before = targets_of(session, call.workspace, call.models, stages=call.stages)
         result = carry_out()
         session.flush()
         moves = list(moves_between(before, targets_of(session, call.workspace, call.models, stages=call.stages)))
         for move in moves:
-            if not _decided_by(decision, move):
+            if basis is None or not basis.covers(move):
                 self._refuse_unless_free(session, rules, call, move)
-        if decision is not None and not any(move.target == decision.case.request.target for move in moves):
-            moves += self._unrecorded(session, call, decision)
+        if basis is not None and not any(move.target == basis.target for move in moves):
+            moves += self._unrecorded(session, call, basis)
         return result, moves
 
-    def _unrecorded(self, session: Session, call: Call, decision: Decision) -> Iterator[Move]:
-        """Yield what was decided and is so already, but not by the ledger: it was placed before there was a gate."""
-        request = decision.case.request
-        there = targets_of(session, call.workspace, [request.model], stages=call.stages)
-        kept = ledger.placement(session.connection(), call.workspace, request.model, request.target)
-        known = None if kept is None else (kept.version, kept.files)
-        is_there = there.get((request.model, request.target)) == request.version
-        if is_there and known != (request.version, request.candidate.digest):
-            yield Move(request.model, request.target, request.version, request.version)
+    def _unrecorded(self, session: Session, call: Call, basis: Basis) -> Iterator[Move]:
+        """Yield what is allowed and is so already, but not by the ledger, or on no decision.
+
+        It was placed before there was a gate, or in an emergency.
+        """
+        there = targets_of(session, call.workspace, [basis.model], stages=call.stages)
+        if there.get((basis.model, basis.target)) != basis.version:
+            return
+        kept = ledger.placement(session.connection(), call.workspace, basis.model, basis.target)
+        known = kept is not None and (kept.version, kept.files) == (basis.version, basis.files)
+        if kept is None or not known or kept.decision is None or kept.decision.startswith(BREAK_GLASS):
+            yield Move(basis.model, basis.target, basis.version, basis.version)
 
     def _refuse_unless_free(self, session: Session, rules: RulesInForce, call: Call, move: Move) -> None:
         stands = standing([policy for _, policy in rules.policies], move.model, move.target)
@@ -216,12 +247,13 @@ class Gate:
         if enforced or rules.problems:
             raise TakenBack(f"{in_words(move)}; only an approved version may take its place", move.target)
 
-    def _standing(self, rules: RulesInForce, call: Call, model: str, target: str) -> Standing:
+    def standing(self, rules: RulesInForce, workspace: str, model: str, target: str) -> Standing:
+        """Return how a target of a model stands; what really is a prompt is left alone."""
         stands = standing([policy for _, policy in rules.policies], model, target)
         if stands.left_alone:
             return stands
         with self.sessions.reading() as session:
-            prompt = is_really_a_prompt(session, call.workspace, model)
+            prompt = is_really_a_prompt(session, workspace, model)
         return Standing(model, target, "exempt", (), f"{model} is a prompt.") if prompt else stands
 
     def _refuse_spelling(self, call: Call, model: str, target: str) -> None:
@@ -257,21 +289,6 @@ class Gate:
             row.description = with_decision(row.description, self.table(decision))
 
 
-def _decided_by(decision: Decision | None, move: Move) -> bool:
-    """Say whether a move is the one that a decision is about, or leaves a stage empty on the way to Production.
-
-    What else a version leaves behind by changing its stage was not decided: an older version, that nobody asked about
-    now, would be what consumers of that stage get.
-    """
-    if decision is None:
-        return False
-    request = decision.case.request
-    if move.model != request.model:
-        return False
-    if move.target == request.target:
-        return True
-    return (
-        request.target == "stage:Production"
-        and move.target == "stage:Staging"
-        and (move.before, move.after) == (request.version, None)
-    )
+def _known(call: Call) -> str | None:
+    """Return who calls, where the server knows it."""
+    return call.actor.name if call.actor.verified else None

@@ -22,6 +22,7 @@ from mlflow.store.model_registry.sqlalchemy_workspace_store import (  # noqa: TI
 
 from mlflow_rank.audit.migrating import prepare
 from mlflow_rank.errors import EvidenceError
+from mlflow_rank.evidence.presented import KINDS_OF_ACTS
 from mlflow_rank.policy.decision import Decision
 from mlflow_rank.policy.scope import Standing, standing
 from mlflow_rank.registry.acceptance import Acceptance
@@ -29,13 +30,15 @@ from mlflow_rank.registry.call import Call
 from mlflow_rank.registry.description import without_decision
 from mlflow_rank.registry.doors import undecided_methods
 from mlflow_rank.registry.gate import Gate
+from mlflow_rank.registry.hands import Hands
 from mlflow_rank.registry.joined_sessions import JoinedSessions
+from mlflow_rank.registry.mlflow_webhooks import alias_moved
 from mlflow_rank.registry.rules_in_force import ReadRules
-from mlflow_rank.registry.tag_parcel import EVIDENCE, PREFIX, Part, joined, unpacked
+from mlflow_rank.registry.tag_parcel import PREFIX, Part, joined, unpacked
 from mlflow_rank.registry.version_bytes import Source, refuse_foreign
 from mlflow_rank.registry.version_numbers import number_of
 
-_SUBMITTED = (EVIDENCE, f"{PREFIX}approval", f"{PREFIX}waiver")
+_SUBMITTED = tuple(PREFIX + kind for kind in ("evidence", "approval", "waiver", *KINDS_OF_ACTS))
 
 
 class _Gated:
@@ -168,9 +171,7 @@ class _Gated:
                 self.gate.refuse(call, f"tags that begin with {PREFIX} are the gate's")
         except EvidenceError as error:
             self.gate.refuse(call, f"{error.what}: {error.got}")
-        set_tag = super().set_model_version_tag  # type: ignore[misc]
-        acceptance = Acceptance(self.gate, lambda key, said: set_tag(name, version, ModelVersionTag(key, said)))
-        acceptance.take(call, name, number_of(version), envelope)
+        Acceptance(self.gate, self.hands).take(call, name, number_of(version), envelope)
 
     def delete_model_version_tag(self, name: str, version: str | int, key: str) -> None:
         """As MLflow's; refused for tags of the gate's, but for parts of evidence that was never completed."""
@@ -196,6 +197,30 @@ class _Gated:
             delete_tag(name, key)
             return
         self.gate.note(self._call("delete_registered_model_tag", name, key=key), lambda: delete_tag(name, key))
+
+    @property
+    def hands(self) -> Hands:
+        """MLflow's own methods, for what the gate does by itself."""
+        base: Any = super()
+
+        def place(name: str, version: str, target: str) -> None:
+            sort, _, where = target.partition(":")
+            if sort == "alias":
+                base.set_registered_model_alias(name, where, version)
+            else:
+                base.transition_model_version_stage(name, version, where, True)
+
+        def moved(name: str, version: str, target: str) -> None:
+            sort, _, alias = target.partition(":")
+            if sort == "alias":
+                alias_moved(self, name, alias, version)
+
+        return Hands(
+            place,
+            lambda name, version, key, value: base.set_model_version_tag(name, version, ModelVersionTag(key, value)),
+            base.delete_model_version_tag,
+            moved,
+        )
 
     def _call(
         self,

@@ -9,7 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.lookups import evidence_digests
@@ -17,16 +18,18 @@ from mlflow_rank.errors import MlflowRankError
 from mlflow_rank.evidence.presented import Presented, present
 from mlflow_rank.policy.case import Candidate, Case, Champion, NoChampion, Request, UnknownChampion
 from mlflow_rank.registry.moves import targets_of
+from mlflow_rank.registry.open_requests import OpenRequest, requests_of
 from mlflow_rank.registry.version_bytes import Source, files_digest, state_of
 from mlflow_rank.registry.version_numbers import row_number
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
     from mlflow_rank.evidence.trust import TrustStore
 
-_FOR_THE_CASE = ("approval", "waiver")
+EVIDENCE = ("measurement", "pilot", "alarms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,11 @@ class Hashed:
     champion: str | None
 
     def still_of(self, asked: Question, again: Question) -> Hashed | None:
-        """Return the digests for a question that was read again; None where files must be hashed anew for it."""
-        if (again.source, again.state) != (asked.source, asked.state):
+        """Return the digests for a question that was read again; None where files must be hashed anew for it.
+
+        Files whose state cannot be read, before or again, may have changed.
+        """
+        if again.state is None or (again.source, again.state) != (asked.source, asked.state):
             return None
         if again.holder == asked.holder:
             return self
@@ -60,8 +66,8 @@ class Hashed:
 class Question:
     """Which version is to go where, what its files are, what was submitted for it, and who holds the target now.
 
-    `evidence` and `champions` are the digests of statements, `state` is that of files on this machine: two questions
-    that are equal have the same answer.
+    `evidence` and `champions` are the digests of statements, `state` is that of the files, wherever they lie: two
+    questions that are equal have the same answer.
     """
 
     workspace: str
@@ -73,6 +79,7 @@ class Question:
     evidence: tuple[str, ...]
     holder: Holder | None
     champions: tuple[str, ...]
+    request: OpenRequest | None = None
 
     @classmethod
     def read(cls, session: Session, workspace: str, model: str, version: str, target: str) -> Question:
@@ -93,6 +100,7 @@ class Question:
             _kept(session, workspace, model, version),
             holder,
             () if holder is None else _kept(session, workspace, model, holder.version),
+            next(iter(requests_of(session, workspace, model, version, target)), None),
         )
 
     def hashed(self, client: MlflowClient) -> Hashed:
@@ -113,15 +121,19 @@ class Question:
                     champion = files_digest(self.holder.source, client)
         return Hashed(candidate, champion)
 
-    def case(self, session: Session, trust: TrustStore, files: Hashed, requester: str | None) -> Case:
-        """Return the case, of files that were hashed just now."""
-        found = _presented(session, self.workspace, self.model, self.version, trust)
+    def case(self, session: Session, trust: TrustStore, files: Hashed, actor: str | None) -> Case:
+        """Return the case, of files that were hashed just now.
+
+        Who has opened a request is the requester; without one, the authenticated `actor` who asks now.
+        """
+        requester = actor if self.request is None or self.request.requester is None else self.request.requester
+        found = presented_of(session, self.workspace, self.model, self.version, trust)
         champion: Champion | NoChampion | UnknownChampion = NoChampion()
         if self.holder is not None:
             champion = self._champion(session, self.holder, trust, files.champion)
         return Case(
             Request(self.model, self.version, self.target, Candidate(files.candidate, checked=True), requester),
-            tuple(each for each in found if each.kind not in _FOR_THE_CASE),
+            tuple(each for each in found if each.kind in EVIDENCE),
             champion,
             tuple(each for each in found if each.kind == "approval"),
             tuple(each for each in found if each.kind == "waiver"),
@@ -132,8 +144,8 @@ class Question:
     ) -> Champion | UnknownChampion:
         if digest is None:
             return UnknownChampion()
-        theirs = _presented(session, self.workspace, self.model, holder.version, trust)
-        return Champion(digest, holder.version, tuple(each for each in theirs if each.kind not in _FOR_THE_CASE))
+        theirs = presented_of(session, self.workspace, self.model, holder.version, trust)
+        return Champion(digest, holder.version, tuple(each for each in theirs if each.kind in EVIDENCE))
 
 
 def source_of(session: Session, workspace: str, model: str, version: str) -> Source:
@@ -142,23 +154,29 @@ def source_of(session: Session, workspace: str, model: str, version: str) -> Sou
     Raises:
         MlflowException: there is no such version.
     """
-    from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
-    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
-    from sqlalchemy import select
 
-    asked = select(SqlModelVersion.source, SqlModelVersion.storage_location, SqlModelVersion.run_id).where(
-        SqlModelVersion.workspace == workspace,
-        SqlModelVersion.name == model,
-        SqlModelVersion.version == row_number(model, version),
-        SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL,
-    )
-    row = session.execute(asked).one_or_none()
+    about = {"of_workspace": workspace, "of_name": model, "of_version": row_number(model, version)}
+    row = session.execute(_asked_for_source(), about).one_or_none()
     if row is None:
         raise MlflowException(f"Model Version (name={model}, version={version}) not found", RESOURCE_DOES_NOT_EXIST)
     source, location, run_id = row
     return Source(source or "", location or source or "", run_id or None)
+
+
+@cache
+def _asked_for_source() -> Select[Any]:
+    from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
+    from sqlalchemy import bindparam, select
+
+    return select(SqlModelVersion.source, SqlModelVersion.storage_location, SqlModelVersion.run_id).where(
+        SqlModelVersion.workspace == bindparam("of_workspace"),
+        SqlModelVersion.name == bindparam("of_name"),
+        SqlModelVersion.version == bindparam("of_version"),
+        SqlModelVersion.current_stage != STAGE_DELETED_INTERNAL,
+    )
 
 
 def _holder(session: Session, workspace: str, model: str, target: str) -> Holder | None:
@@ -191,7 +209,8 @@ def _kept(session: Session, workspace: str, model: str, version: str) -> tuple[s
     return evidence_digests(session.connection(), workspace, model, version)
 
 
-def _presented(session: Session, workspace: str, model: str, version: str, trust: TrustStore) -> list[Presented]:
+def presented_of(session: Session, workspace: str, model: str, version: str, trust: TrustStore) -> list[Presented]:
+    """Return what was taken about a version, with its signatures judged as of when it came."""
     return [
         present(each.envelope, trust=trust, named=each.kind, received_at=datetime.fromisoformat(each.received_at))
         for each in ledger.evidence_of(session.connection(), workspace, model, version)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.errors import LedgerError
+from mlflow_rank.policy.targets import canonical_target
 from mlflow_rank.registry.artifact_routes import workspace_here
+from mlflow_rank.registry.outlook import outlook, outlooks
 from mlflow_rank.registry.records import API, placed
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 DECISION = f"{API}/decisions/<decision>"
 PLACEMENTS = f"{API}/placements/<name>"
+STANDING, EVERY = f"{API}/standing/<name>", f"{API}/standing"
 # JSON and nothing else: no page of ours or of others may be made of it
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
@@ -63,6 +66,8 @@ def add_record_routes(app: Flask, gate: Callable[[], Gate], *, authenticated: bo
     views: dict[str, tuple[str, Callable[..., Response]]] = {
         f"{_ENDPOINT}decision": (DECISION, records.decision),
         f"{_ENDPOINT}placements": (PLACEMENTS, records.placements),
+        f"{_ENDPOINT}standing": (STANDING, records.standing),
+        f"{_ENDPOINT}every": (EVERY, records.every),
     }
     for endpoint, (rule, view) in views.items():
         for path in dict.fromkeys((rule, _add_static_prefix(rule))):
@@ -115,6 +120,24 @@ class _Records:
             found = placed(session, _workspace(), name)
         listed = [{"target": each.target, "version": each.version, "decision": each.decision} for each in found]
         return _json({"workspace": _workspace(), "model": name, "placements": listed})
+
+    def standing(self, name: str) -> Response:
+        """Answer with how a model stands, and a version and a target of it that the query names."""
+        from flask import request
+        from mlflow.exceptions import MlflowException
+
+        if not self._may_read(name):
+            return _no("there is no such model, or it is not yours to read")
+        version, target = request.args.get("version"), request.args.get("target")
+        try:
+            canonical = None if target is None else canonical_target(target)
+            return _json(outlook(self._gate(), _workspace(), name, version, canonical))
+        except (MlflowException, ValueError) as error:
+            return _no(error.message if isinstance(error, MlflowException) else str(error))
+
+    def every(self) -> Response:
+        """Answer with how all models stand that the user may read and of which something is placed or open."""
+        return _json({"models": list(outlooks(self._gate(), _workspace(), self._may_read))})
 
 
 def _workspace() -> str:

@@ -30,6 +30,7 @@ PEOPLE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "ann": ("person", ("reviewer", "measurer")),
     "bob": ("person", ("reviewer",)),
     "olga": ("person", ("owner",)),
+    "emma": ("person", ("emergency",)),
 }
 """Who is trusted, as what. `eve` has a key as well."""
 _LAID: dict[Path, bytes] = {}  # what lies on the first desk, so that the next ones are laid at once

@@ -1,0 +1,309 @@
+"""Going back, breaking the glass and reviewing it: what people do at the gate beside approving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import evidence
+import pytest
+from acting import CHAMPION, MODEL, People, later
+from filed import key_of, trust_text
+from gated import Hall
+from mlflow.exceptions import MlflowException
+
+from mlflow_rank.audit.stored import verify_database
+from mlflow_rank.evidence.acts import rollback_statement
+from mlflow_rank.registry.call import Call
+from mlflow_rank.registry.consequences import Consequences
+
+BREAK_GLASS = {"break_glass": {"review_within": "2d"}}
+
+
+@pytest.fixture
+def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[People]:
+    hall = Hall.built(tmp_path, monkeypatch)
+    yield People(hall)
+    verified = verify_database(hall.store.engine)
+    hall.store._dispose_engine()
+    assert verified.holds, verified.problems
+
+
+def promoted(people: People) -> str:
+    version = people.hall.proved()
+    people.hall.store.set_registered_model_alias(MODEL, "champion", version)
+    return version
+
+
+def test_one_goes_back_to_a_version_that_was_approved_before_without_new_evidence(people: People) -> None:
+    first, second = promoted(people), promoted(people)
+    with people.at(later(days=300)):  # its evidence has long aged
+        people.go_back(first)
+
+    assert people.hall.champion() == first
+    change = people.last("change")
+    assert change.content["door"] == "rollback"
+    assert change.content["arguments"]["reason"] == "hisses"
+    assert change.content["arguments"]["signed_by"] == ["olga"]
+    assert change.content["decision"] == people.hall.entries("decision")[0].reference
+    assert [each["version"] for each in people.outlook(second)["version"]["formerly"]] == [second, first]
+
+
+def test_nobody_goes_back_to_a_version_that_was_never_approved(people: People) -> None:
+    promoted(people)
+    never = people.hall.proved()
+
+    with pytest.raises(MlflowException, match=f"version {never} of {MODEL} was never approved for {CHAMPION}"):
+        people.go_back(never)
+
+
+def test_nobody_goes_back_to_files_that_have_changed(people: People) -> None:
+    first, _ = promoted(people), promoted(people)
+    source = people.hall.store.get_model_version(MODEL, first).source
+    Path(source.removeprefix("file://"), "config.json").write_text('{"changed": true}')
+
+    with pytest.raises(MlflowException, match="about other files"):
+        people.go_back(first)
+
+
+def test_nobody_goes_back_to_what_a_rejection_speaks_against_since(people: People) -> None:
+    first, second = promoted(people), promoted(people)
+    people.approve(first, "bob", verdict="reject")
+
+    with pytest.raises(MlflowException, match="since its approval rejected by bob"):
+        people.go_back(first)
+
+    assert people.hall.champion() == second
+
+
+def test_a_stricter_policy_keeps_nobody_from_going_back(people: People) -> None:
+    first, _ = promoted(people), promoted(people)
+    people.policy(evidence.PILOT_RULE | {"value": 0.99})
+
+    people.go_back(first)
+
+    assert people.hall.champion() == first
+
+
+@pytest.mark.parametrize("by", ["lab", "emma", None])
+def test_who_has_no_role_for_it_does_not_go_back(people: People, by: str | None) -> None:
+    first, second = promoted(people), promoted(people)
+
+    with pytest.raises(MlflowException, match="Refused: this evidence is not taken"):
+        people.go_back(first, by=by)
+
+    assert people.hall.champion() == second
+    assert people.last("evidence_refused").version == first
+
+
+def test_an_act_is_carried_out_once(people: People) -> None:
+    first, second = promoted(people), promoted(people)
+    statement = rollback_statement(people.aim(first), reason="hisses", now=people.now())
+    people.hand_in(first, statement, "olga")
+    people.hall.store.set_registered_model_alias(MODEL, "champion", second)
+
+    with pytest.raises(MlflowException, match="an act is carried out once"):
+        people.hand_in(first, statement, "olga")
+
+    assert people.hall.champion() == second
+
+
+def test_in_an_emergency_a_version_is_placed_without_approval_loudly_and_for_a_while(people: People) -> None:
+    people.policy(**BREAK_GLASS)
+    version = people.hall.version()
+
+    people.break_glass(version)
+
+    assert people.hall.champion() == version
+    (matter,) = people.outlook()["matters"]
+    assert matter["kind"] == "break_glass"
+    assert (matter["by"], matter["words"], matter["ticket"]) == ("emma", "calls drop", "OPS-1")
+    assert not matter["overdue"]
+    assert people.outlook()["placements"][0]["decision"].startswith("bg-")
+    with people.at(later(days=3)):
+        assert people.outlook()["matters"][0]["overdue"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "by", "hours", "said"),
+    [
+        ({}, "emma", 24, "allows no break-glass"),
+        (BREAK_GLASS, "olga", 24, "under policy speech-encoder a person with the role emergency breaks the glass"),
+        (BREAK_GLASS, None, 24, "nobody whom the gate trusts signed it"),
+        (BREAK_GLASS, "emma", 25, "it lasts longer than 24h"),
+    ],
+)
+def test_glass_that_may_not_be_broken(people: People, parts: dict, by: str | None, hours: int, said: str) -> None:
+    people.policy(**parts)
+    version = people.hall.version()
+
+    with pytest.raises(MlflowException, match=said):
+        people.break_glass(version, by=by, hours=hours)
+
+    assert people.hall.champion() is None
+    assert not people.open("break_glass")
+
+
+def test_whoever_broke_the_glass_does_not_review_it_and_another_does(people: People) -> None:
+    trust_of = {"emma": {"roles": ["emergency", "owner"]}}
+    people.hall.desk.write("trust.yaml", trust_text(**trust_of))
+    people.policy(**BREAK_GLASS)
+    version = people.hall.version()
+    digest = people.break_glass(version)
+    from mlflow_rank.evidence.canonical import digest_of_bytes
+
+    named = digest_of_bytes(digest.to_bytes())
+    with pytest.raises(MlflowException, match="whoever broke the glass does not review it"):
+        people.review(version, named, by="emma")
+    assert people.open("break_glass")
+
+    people.review(version, named, by="olga")
+
+    assert not people.open("break_glass")
+    assert people.last("closing").content["how"] == "reviewed by olga: accepted"
+    with pytest.raises(MlflowException, match="no such break-glass that waits for a review"):
+        people.review(version, named, by="bob")
+
+
+def test_a_rejected_break_glass_goes_back_to_what_was_approved_before(people: People) -> None:
+    people.policy(**BREAK_GLASS)
+    approved, other = promoted(people), people.hall.version()
+    statement = people.break_glass(other)
+    assert people.hall.champion() == other
+    from mlflow_rank.evidence.canonical import digest_of_bytes
+
+    people.review(other, digest_of_bytes(statement.to_bytes()), verdict="reject")
+
+    assert people.hall.champion() == approved
+    assert people.last("change").content["door"] == "break_glass_rejected"
+
+
+def test_when_the_time_is_over_the_gate_goes_back(people: People) -> None:
+    people.policy(**BREAK_GLASS)
+    approved, other = promoted(people), people.hall.version()
+    people.break_glass(other, hours=2)
+    ends = people.now() + timedelta(hours=2)
+    gate = people.hall.store.gate
+    ending = Consequences(gate, people.hall.store.hands)
+    call = Call.here("tending", "default", [MODEL], {})
+
+    ending.end_break_glasses(call, ends - timedelta(seconds=30))
+    assert people.hall.champion() == other
+    ending.end_break_glasses(call, ends + timedelta(seconds=30))
+
+    assert people.hall.champion() == approved
+    assert people.last("change").content["door"] == "break_glass_expired"
+    assert people.open("break_glass"), "until somebody reviews it"
+
+
+def test_an_approval_after_all_ends_the_emergency(people: People) -> None:
+    people.policy(**BREAK_GLASS)
+    version = people.hall.proved()
+    people.break_glass(version)
+
+    people.hall.store.set_registered_model_alias(MODEL, "champion", version)
+
+    (placement,) = people.outlook()["placements"]
+    assert placement["decision"] == people.last("decision").reference
+    assert people.open("break_glass"), "it is still to be reviewed"
+
+
+def test_under_authentication_people_hand_in_their_own_word(people: People) -> None:
+    people.policy(approvals={"count": 1})
+    version = people.hall.proved()
+
+    with people.as_user("ann"), pytest.raises(MlflowException, match="bob signed it, and ann hands it in"):
+        people.approve(version, "bob")
+    with people.as_user("bob"):
+        people.approve(version, "bob")
+
+    assert people.outlook(version)["version"]["decision"]["verdict"] == "approve"
+
+
+def test_the_gate_vouches_for_a_user_without_a_key_where_the_policy_takes_that(people: People) -> None:
+    version = people.hall.proved()
+    for allowed, verdict in ((False, "deny"), (True, "approve")):
+        people.policy(approvals={"count": 1, "witnessed": allowed})
+        with people.as_user("dora"):
+            people.hand_in(version, people.approval(version, witnessed="dora"), None)
+        assert people.outlook(version)["version"]["decision"]["verdict"] == verdict
+
+    with people.as_user("dora"), pytest.raises(MlflowException, match="dora hands in an approval of cid"):
+        people.hand_in(version, people.approval(version, witnessed="cid"), None)
+    with pytest.raises(MlflowException, match="the server knows no user"):
+        people.hand_in(version, people.approval(version, witnessed="dora"), None)
+
+
+def test_who_asked_cannot_have_the_gate_vouch_for_him_either(people: People) -> None:
+    people.policy(approvals={"count": 1, "witnessed": True})
+    version = people.hall.proved()
+    with people.as_user("dora"):
+        people.ask(version)
+        people.hand_in(version, people.approval(version, witnessed="dora"), None)
+
+    assert people.outlook(version)["version"]["decision"]["verdict"] == "deny"
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"workspace": "elsewhere"}, "given in the workspace elsewhere"),
+        ({"version": "99"}, "given for version 99"),
+        ({"model": "other"}, "about the model other"),
+        ({"digest": "sha256:" + "0" * 64}, "about other files"),
+    ],
+)
+def test_an_approval_of_something_else_is_not_taken(people: People, other: dict[str, str], said: str) -> None:
+    version = people.hall.proved()
+
+    with pytest.raises(MlflowException, match=said):
+        people.approve(version, "bob", **other)
+
+
+def test_an_approval_ends_with_the_key_that_gave_it(people: People) -> None:
+    people.policy(approvals={"count": 1})
+    version = people.hall.proved()
+    people.approve(version, "bob")
+    assert people.outlook(version)["version"]["decision"]["verdict"] == "approve"
+
+    revoked = {"bob": {"revoked": {"at": later(minutes=1).isoformat(), "reason": "retired"}}}
+    people.hall.desk.write("trust.yaml", trust_text(**revoked))
+    assert people.outlook(version)["version"]["decision"]["verdict"] == "approve"
+
+    with people.at(later(minutes=2)), pytest.raises(MlflowException, match="0 of 1 approvals"):
+        people.hall.store.set_registered_model_alias(MODEL, "champion", version)
+
+
+def test_an_approval_of_an_older_policy_is_void(people: People) -> None:
+    people.policy(approvals={"count": 1})
+    version = people.hall.proved()
+    people.approve(version, "bob")
+
+    people.policy(evidence.PILOT_RULE, approvals={"count": 1})
+
+    with pytest.raises(MlflowException, match="0 of 1 approvals"):
+        people.hall.store.set_registered_model_alias(MODEL, "champion", version)
+
+
+def test_an_approval_is_void_once_more_evidence_has_come(people: People) -> None:
+    people.policy(approvals={"count": 1})
+    version = people.hall.proved()
+    people.approve(version, "bob")
+
+    people.hall.submit(version, people.hall.desk.alarms(called=f"models:/{MODEL}/{version}"))
+
+    with pytest.raises(MlflowException, match="0 of 1 approvals"):
+        people.hall.store.set_registered_model_alias(MODEL, "champion", version)
+
+
+def test_two_keys_of_one_person_are_one_person(people: People) -> None:
+    people.policy(approvals={"count": 2, "witnessed": True})
+    version = people.hall.proved()
+    people.approve(version, "bob")
+    with people.as_user("bob"):
+        people.hand_in(version, people.approval(version, witnessed="bob"), None)
+
+    (ruling,) = people.outlook(version)["version"]["decision"]["policies"]
+    assert ruling["approvals"]["by"] == ["bob"]
+    assert key_of("bob").public.key_id

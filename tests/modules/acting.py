@@ -1,0 +1,125 @@
+"""People at a gate in this process: who asks, approves, goes back, breaks the glass and reviews, each with a key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import evidence
+from filed import key_of
+from gated import MODEL, Hall
+from mlflow.entities.model_registry import ModelVersionTag
+
+from mlflow_rank.audit.entry import Entry
+from mlflow_rank.audit.matters import Matter, open_matters
+from mlflow_rank.evidence import acts
+from mlflow_rank.evidence.acts import Aim
+from mlflow_rank.evidence.statement import Statement
+from mlflow_rank.evidence.testimony import approval_statement
+from mlflow_rank.registry.outlook import outlook
+from mlflow_rank.registry.tag_parcel import parcels
+from mlflow_rank.workflow.evidencing import sealed
+
+CHAMPION = "alias:champion"
+
+
+@dataclass(frozen=True)
+class People:
+    """Hands statements in as people would, at a hall."""
+
+    hall: Hall
+
+    def policy(self, *rules: Any, **parts: Any) -> None:
+        """Lay another policy, which the gate reads at its next call."""
+        listed = rules or (evidence.PILOT_RULE, evidence.rule("rank_at_least", "floor"))
+        self.hall.desk.write("policies/policy.yaml", evidence.policy_text(*listed, **parts))
+
+    def aim(self, number: str, **other: str) -> Aim:
+        about = {"workspace": "default", "model": MODEL, "version": number, "target": CHAMPION}
+        return Aim(**(about | {"files": self.hall.desk.digest} | other))
+
+    def hand_in(self, version: str, statement: Statement, by: str | None, *, name: str = MODEL) -> None:
+        for key, value in parcels(sealed(statement, None if by is None else key_of(by))):
+            self.hall.store.set_model_version_tag(name, version, ModelVersionTag(key, value))
+
+    def ask(self, number: str, by: str | None = None, comment: str = "", **other: str) -> None:
+        now = self.now()
+        self.hand_in(number, acts.request_statement(self.aim(number, **other), comment=comment, now=now), by)
+
+    def withdraw(self, version: str, by: str | None = None) -> None:
+        self.hand_in(version, acts.withdrawal_statement(self.aim(version), comment="", now=self.now()), by)
+
+    def approve(self, number: str, by: str, verdict: str = "approve", **other: Any) -> None:
+        """Approve what the outlook shows."""
+        self.hand_in(number, self.approval(number, verdict, **other), by)
+
+    def approval(
+        self, number: str, verdict: str = "approve", *, lasts: timedelta = timedelta(days=1), **other: Any
+    ) -> Statement:
+        seen = self.outlook(number)["version"]
+        request = {
+            "model": MODEL, "target": CHAMPION, "digest": seen["files"], "version": number, "workspace": "default",
+            "policies": [each["digest"] for each in seen["policies"]], "evidence_digest": seen["evidence_digest"],
+        }  # fmt: skip
+        how = {"verdict": verdict, "comment": "listened", "now": self.now(), "witnessed": other.pop("witnessed", None)}
+        return approval_statement(request | other, expires_at=self.now() + lasts, **how)
+
+    def go_back(self, version: str, by: str | None = "olga", **other: str) -> None:
+        statement = acts.rollback_statement(self.aim(version, **other), reason="hisses", now=self.now())
+        self.hand_in(version, statement, by)
+
+    def break_glass(self, version: str, by: str | None = "emma", hours: int = 24) -> Statement:
+        expires = self.now() + timedelta(hours=hours)
+        statement = acts.break_glass_statement(
+            self.aim(version), reason="calls drop", ticket="OPS-1", now=self.now(), expires_at=expires
+        )
+        self.hand_in(version, statement, by)
+        return statement
+
+    def review(self, version: str, digest: str, by: str = "olga", verdict: str = "accept") -> None:
+        statement = acts.review_statement(
+            self.aim(version), break_glass=digest, verdict=verdict, comment="looked", now=self.now()
+        )
+        self.hand_in(version, statement, by)
+
+    def outlook(self, version: str | None = None) -> dict[str, Any]:
+        return outlook(self.hall.store.gate, "default", MODEL, version, CHAMPION)
+
+    def open(self, kind: str) -> list[Matter]:
+        with self.hall.store.engine.connect() as connection:
+            return open_matters(connection, kind=kind)  # type: ignore[arg-type]
+
+    def last(self, kind: str) -> Entry:
+        return self.hall.entries(kind)[-1]
+
+    def now(self) -> datetime:
+        return self.hall.store.gate.clock()
+
+    @contextmanager
+    def at(self, moment: datetime) -> Iterator[None]:
+        """Let the gate, and whoever signs, have this time."""
+        gate = self.hall.store.gate
+        self.hall.store.gate = replace(gate, clock=lambda: moment)
+        try:
+            yield
+        finally:
+            self.hall.store.gate = gate
+
+    @contextmanager
+    def as_user(self, name: str) -> Iterator[None]:
+        """Have calls come from a user whom the server has authenticated."""
+        from flask import Flask, g
+
+        with Flask("mlflow").test_request_context("/"):
+            g.mlflow_authenticated_user = name
+            yield
+
+
+def later(**how: float) -> datetime:
+    return datetime.now(UTC) + timedelta(**how)
+
+
+__all__ = ["CHAMPION", "MODEL", "Hall", "People", "later"]
