@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mlflow_rank.errors import MissingDependencyError, UsageError
 from mlflow_rank.registry.artifact_seal import ArtifactSeal
+from mlflow_rank.registry.delivery import deliver
+from mlflow_rank.registry.hook_file import hooks_in_force
 from mlflow_rank.registry.record_routes import add_record_routes
 from mlflow_rank.registry.sealed_app import App, Receive, Scope, Send, seal_fastapi, seal_flask
+from mlflow_rank.registry.tending import Chore, Tending, tend
 from mlflow_rank.registry.workspace_door import guard_workspaces
 
 if TYPE_CHECKING:
@@ -64,6 +68,20 @@ def gate_here() -> Gate:
     return gate
 
 
+def deliver_webhooks(stopping: Callable[[], bool]) -> None:
+    """Deliver the messages that are due; where nobody is to be told anything, the database is not asked."""
+    told = hooks_in_force()
+    if not told.hooks:
+        return
+    from mlflow.server.handlers import _get_model_registry_store
+
+    deliver(_get_model_registry_store().engine, told, stopping=stopping)
+
+
+CHORES = (Chore("the delivery of webhooks", deliver_webhooks),)
+"""What each worker does beside answering."""
+
+
 def _sealed(*, authenticated: bool) -> App:
     why = _why_not()
     if why is not None:
@@ -82,6 +100,7 @@ def _sealed(*, authenticated: bool) -> App:
     guard_workspaces(flask_app, gate_here)
     seal_flask(flask_app, seal)  # after basic-auth, whose hooks come first then
     seal_fastapi(app, seal)
+    tend(app, Tending(CHORES))
     sealed: App = app
     return sealed
 

@@ -16,20 +16,23 @@ from mlflow_rank.evidence.envelope import Envelope
 from mlflow_rank.evidence.keys import PrivateKey
 from mlflow_rank.evidence.testimony import decision_statement
 from mlflow_rank.policy.decision import Decision
+from mlflow_rank.registry.actor import GATE
+from mlflow_rank.registry.basis import Basis
 from mlflow_rank.registry.call import Call, recordable
+from mlflow_rank.registry.hook_file import hooks_in_force
 from mlflow_rank.registry.rules_in_force import RulesInForce
+from mlflow_rank.registry.webhooks import not_told, tell
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
-NAME = "mlflow-rank-gate"  # how the gate calls itself in checkpoints
 _KNOWN: dict[str, str] = {}  # the rules that a ledger was last seen to know, so that it is not asked at every call
 
 
 def decision_record(head: ledger.Head, call: Call, decision: Decision, key: PrivateKey | None) -> Record:
     """Return a decision, signed with the gate's key where it has one, and with a checkpoint of all that went before."""
-    document = decision.document()
-    checkpoint = checkpoint_of(head, key, NAME).text
+    document = decision.written()  # once, for all that follows
+    checkpoint = checkpoint_of(head, key, GATE).text
     envelope = Envelope(decision_statement(document, now=decision.at, checkpoint=checkpoint).to_bytes())
     signed = envelope if key is None else envelope.signed_by(key)
     body = {
@@ -45,11 +48,11 @@ def decision_record(head: ledger.Head, call: Call, decision: Decision, key: Priv
     )
 
 
-def change_record(call: Call, moves: Iterable[Move], decision: Decision | None) -> Record:
-    """Return that a call was let through, and what it moved."""
-    listed = [replace(move, files=_files_of(decision, move)).document() for move in moves]
-    body = call.body(decision=None if decision is None else decision.id, moves=listed)
-    target = None if decision is None else decision.case.request.target
+def change_record(call: Call, moves: Iterable[Move], basis: Basis | None) -> Record:
+    """Return that a call was let through, on which basis, and what it moved."""
+    listed = [replace(move, files=_files_of(basis, move)).document() for move in moves]
+    body = call.body(decision=None if basis is None else basis.id, moves=listed)
+    target = None if basis is None else basis.target
     return Record("change", call.workspace, _first(call.models), call.version, target, body)
 
 
@@ -67,8 +70,10 @@ def append(
     news: list[Record] = []
     if _KNOWN.get(head.ledger_id) != rules.digest and latest_reference(connection, "policies") != rules.digest:
         news = [Record("policies", call.workspace, None, None, None, rules.document(), reference=rules.digest)]
-    fitting = [_fitting(record) for record in (*news, *records)]
+    told = hooks_in_force()
+    fitting = [_fitting(record) for record in (*news, *not_told(connection, told), *records)]
     _, entries = ledger.append(connection, head, fitting, at=at)
+    tell(session, entries, told, at)
     if news:
         _KNOWN.pop(head.ledger_id, None)  # this transaction may still be rolled back, and the news with it
     else:
@@ -86,12 +91,10 @@ def _fitting(record: Record) -> Record:
     return replace(record, **cut)
 
 
-def _files_of(decision: Decision | None, move: Move) -> str | None:
-    if decision is None:
+def _files_of(basis: Basis | None, move: Move) -> str | None:
+    if basis is None:
         return None
-    request = decision.case.request
-    same = (move.target, move.after) == (request.target, request.version)
-    return request.candidate.digest if same else None
+    return basis.files if (move.target, move.after) == (basis.target, basis.version) else None
 
 
 def _first(models: Sequence[str]) -> str | None:
