@@ -22,6 +22,7 @@ from mlflow_rank.cli.assess import assess_command
 from mlflow_rank.cli.decide import decide_command
 from mlflow_rank.cli.measure import measure_command
 from mlflow_rank.cli.pilot import pilot_command
+from mlflow_rank.cli.promote import promote_command
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -32,7 +33,15 @@ CONDA = yaml.safe_load((ROOT / "conda.yaml").read_text(encoding="utf-8"))
 NOT_IN_MLPROJECT = {"tracking_uri", "experiment", "run_name", "mlflow"}
 NOT_IN_MLPROJECT |= {"cache", "resume", "intervals", "trust_remote_code", "passphrase_file"}
 OF_DECIDING_ONLY = {"output"}  # what measures keeps its results in the run
-VERBS = {"main": assess_command, "measure": measure_command, "pilot": pilot_command, "decide": decide_command}
+LEFT_OUT = dict.fromkeys(("main", "measure", "pilot"), NOT_IN_MLPROJECT | OF_DECIDING_ONLY) | {
+    "decide": NOT_IN_MLPROJECT,
+    "promote": NOT_IN_MLPROJECT - {"tracking_uri"} | {"json"},  # the registry may be elsewhere; a flag takes no `none`
+}
+VERBS = {
+    "main": assess_command, "measure": measure_command, "pilot": pilot_command, "decide": decide_command,
+    "promote": promote_command,
+}  # fmt: skip
+ARGUMENTS = {"promote": {"version": "models:/encoder/7"}}  # what has no default
 OTHER_DEFAULTS = {
     ("main", "policy"): "policies/starter.yaml",  # a run of the project ends with a decision
     ("decide", "policy"): "policies",
@@ -43,6 +52,8 @@ OTHER_DEFAULTS = {
 
 def flag(option: click.Parameter) -> str:
     """Return an option as a parameter is named after it: `--frame-stride` is `frame_stride`."""
+    if isinstance(option, click.Argument):
+        return str(option.name)
     return next(each for each in option.opts if each.startswith("--")).removeprefix("--").replace("-", "_")
 
 
@@ -99,10 +110,14 @@ def test_conda_asks_for_the_direct_dependencies_at_the_locked_versions_and_for_t
 def test_the_parameters_are_options_of_the_verb_with_the_same_defaults(entry_point: str) -> None:
     parameters = PROJECT["entry_points"][entry_point]["parameters"]
     options = {flag(option): option for option in VERBS[entry_point].params}
-    left_out = NOT_IN_MLPROJECT | (set() if entry_point == "decide" else OF_DECIDING_ONLY)
 
-    assert set(parameters) == set(options) - left_out
+    assert set(parameters) == set(options) - LEFT_OUT[entry_point]
+    assert {name for name, each in parameters.items() if "default" not in each} == {
+        name for name, option in options.items() if option.required
+    }
     for name, parameter in parameters.items():
+        if options[name].required:
+            continue
         default = options[name].get_default(click.Context(VERBS[entry_point]))
         text = "none" if default in (None, ()) else str(default).lower() if isinstance(default, bool) else str(default)
         assert parameter["default"] == OTHER_DEFAULTS.get((entry_point, name), text), name
@@ -112,19 +127,21 @@ def test_the_parameters_are_options_of_the_verb_with_the_same_defaults(entry_poi
 def test_the_command_passes_each_parameter_to_its_option(entry_point: str) -> None:
     parameters = PROJECT["entry_points"][entry_point]["parameters"]
     command = PROJECT["entry_points"][entry_point]["command"]
-    words = shlex.split(command.format(**{name: each["default"] for name, each in parameters.items()}))
+    arguments = ARGUMENTS.get(entry_point, {})
+    defaults = {name: each["default"] for name, each in parameters.items() if "default" in each}
+    words = shlex.split(command.format(**defaults, **arguments))
     verb = VERBS[entry_point]
     assert words[:4] == ["python", "-m", "mlflow_rank", verb.name]
 
     given = verb.make_context("verb", words[4:]).params
-    alone = verb.make_context("verb", []).params
+    alone = verb.make_context("verb", list(arguments.values())).params
     ours = {"control", "policy"}  # where the project differs from the verb, see OTHER_DEFAULTS
 
     assert {name: value for name, value in given.items() if name not in ours} == {
         name: value for name, value in alone.items() if name not in ours
     }
     for name in parameters:
-        assert f"--{name.replace('_', '-')} {{{name}}}" in command
+        assert f"{{{name}}}" in command if name in arguments else f"--{name.replace('_', '-')} {{{name}}}" in command
 
 
 # `mlflow run`

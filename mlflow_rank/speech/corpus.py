@@ -22,8 +22,8 @@ class Corpus:
     """What a source holds.
 
     `utterances` describe audio and hold none; `skipped` are entries whose file is missing or has no readable header.
-    `kind` is `directory`, `jsonl`, `csv`, `tsv`, `fairseq`, `parquet` or `dataset`. `ignored_columns` are columns of
-    the source that were no text and no known field, named so that nothing vanishes unsaid.
+    `kind` is `directory`, `jsonl`, `csv`, `tsv`, `fairseq`, `parquet`, `dataset` or `rows`. `ignored_columns` are
+    columns of the source that were no text and no known field, named so that nothing vanishes unsaid.
     """
 
     source: str

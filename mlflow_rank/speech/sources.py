@@ -14,7 +14,7 @@ from mlflow_rank.speech.containers import Header, read_header
 from mlflow_rank.speech.corpus import NOTHING_SAID, Corpus, Listing, file_key
 from mlflow_rank.speech.saved_datasets import is_saved_dataset, list_saved_dataset
 from mlflow_rank.speech.skips import UnusableAudio
-from mlflow_rank.speech.tables import MANIFEST_SUFFIXES, open_table
+from mlflow_rank.speech.tables import MANIFEST_SUFFIXES, Table, open_table
 from mlflow_rank.speech.textgrids import textgrid_beside
 from mlflow_rank.speech.utterance import AudioFile, DatasetAudio
 
@@ -88,9 +88,22 @@ def _refuse_unlistable(error: OSError) -> None:
 
 
 def _list_manifest(path: Path, *, alignments: bool) -> Corpus:
-    table = open_table(path)
     # labels lie where the manifest does, also where fairseq's first line puts the audio elsewhere
-    listing = Listing(str(path), table.kind, AlignmentFiles(path.parent) if alignments else None)
+    return list_table(open_table(path), str(path), alignments_in=path.parent if alignments else None)
+
+
+def list_table(table: Table, source: str, *, alignments_in: Path | None = None) -> Corpus:
+    """List the utterances of rows, wherever they come from.
+
+    Args:
+        table: the rows, and the directory that their audio is relative to.
+        source: what documents and errors call them.
+        alignments_in: the directory that TextGrid and CTM files are relative to; None: no such file is opened.
+
+    Raises:
+        UsageError: there is no row, or one does not mean what its columns promise.
+    """
+    listing = Listing(source, table.kind, AlignmentFiles(alignments_in) if alignments_in is not None else None)
     headers = _HeaderOnce()
     base = PurePosixPath(table.base.absolute().as_posix())
     for record in table.records:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlflow_rank.encoders.extraction import Protocol
 from mlflow_rank.errors import UsageError
 from mlflow_rank.speech.corpus import Corpus
+from mlflow_rank.speech.given_rows import GivenRows
 from mlflow_rank.speech.skips import DEFAULT_MAX_SKIPPED, too_many_skipped, write_skipped
 from mlflow_rank.speech.sources import open_corpus
 from mlflow_rank.speech.starter.corpus import ABOUT, SET_NAMES, cache_directory, starter_corpus
@@ -24,6 +25,7 @@ class Setting:
     """An encoder and how it is run; the defaults are those of the starter encoder.
 
     `control` asks for the same architecture with random weights as well; `workers` None for as many processes as pay.
+    `rows` are a source of audio that is in memory, by its name.
     """
 
     model: str = STARTER
@@ -40,6 +42,7 @@ class Setting:
     cache: Path | None = None
     tracking_uri: str | None = None
     output: Path = DEFAULT_OUTPUT
+    rows: GivenRows | None = None
 
     def check(self) -> None:
         """Refuse what is no share before hours are spent on listening.
@@ -79,6 +82,8 @@ class Setting:
         Raises:
             UsageError: no such source, or no such part of the starter corpus.
         """
+        if self.rows is not None and source == self.rows.source:
+            return self.rows.corpus(alignments=alignments)
         name, _, part = source.partition(":")
         if name != STARTER or Path(source).exists():
             return open_corpus(source, alignments=alignments)
