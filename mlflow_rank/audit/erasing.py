@@ -14,6 +14,7 @@ from sqlalchemy import delete, select, update
 
 from mlflow_rank.audit.entry import Entry, Record
 from mlflow_rank.audit.ledger import append, decision_of, lock
+from mlflow_rank.audit.outbox import forget
 from mlflow_rank.audit.placements import moves_of
 from mlflow_rank.audit.tables import evidence_table, ledger_table
 from mlflow_rank.errors import UsageError
@@ -46,6 +47,7 @@ def erase(connection: Database, numbers: Iterable[int], reason: str, actor: str,
     for number in wanted:
         connection.execute(update(ledger_table).where(columns.number == number).values(body=None, salt=None))
         connection.execute(delete(evidence_table).where(evidence_table.c.number == number))
+    forget(connection, wanted)
     body = {"entries": wanted, "reason": reason, "actor": actor, "moves": moves}
     _, (entry,) = append(connection, head, [Record("erasure", None, None, None, None, body)], at=at)
     return entry

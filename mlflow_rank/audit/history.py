@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,7 +29,7 @@ class Row:
     door: str
     decision: str | None
     verdict: str | None
-    """The decision's sentence; None where there was no decision, or it was erased."""
+    """The decision's sentence, or that of a break-glass; None where there was neither, or it was erased."""
     evidence: tuple[str, ...]
     """The digests of the statements that the decision was presented with."""
 
@@ -64,6 +64,7 @@ def history(entries: Iterable[Entry], model: str, workspace: str | None = None) 
     rows: list[Row] = []
     said: dict[str, tuple[str | None, tuple[str, ...]]] = {}
     erased: dict[int, Entry] = {}
+    waiting: dict[int, str] = {}  # break-glasses that nobody has reviewed
     for entry in entries:
         if entry.kind == "erasure" and not entry.is_erased:
             for number, content in _repeated(entry):
@@ -73,11 +74,18 @@ def history(entries: Iterable[Entry], model: str, workspace: str | None = None) 
             continue
         if entry.kind == "decision" and entry.reference is not None and not entry.is_erased:
             said[entry.reference] = _said(entry.content)
+        elif entry.kind == "break_glass" and entry.reference is not None:
+            waiting[entry.number] = entry.reference
+            said[entry.reference] = _broken(entry), ()
+        elif entry.kind == "closing" and (entry.reference or "").isdecimal():
+            waiting.pop(int(entry.reference or ""), None)
         elif entry.kind == "change" and entry.is_erased:
             erased[entry.number] = entry
         elif entry.kind == "change":
             rows += _rows(entry, entry.content, model, said)
-    return sorted(rows, key=lambda row: row.number)
+    unreviewed = set(waiting.values())
+    told = (replace(row, verdict=f"{row.verdict}; NOT REVIEWED") if row.decision in unreviewed else row for row in rows)
+    return sorted(told, key=lambda row: row.number)
 
 
 def as_of(entries: Iterable[Entry], moment: datetime) -> list[Placement]:
@@ -114,7 +122,7 @@ def _rows(
     entry: Entry, content: Mapping[str, Any], model: str, said: Mapping[str, tuple[str | None, tuple[str, ...]]]
 ) -> Iterator[Row]:
     actor = content.get("actor")
-    name = ERASED if entry.is_erased else str(actor.get("name")) if isinstance(actor, Mapping) else "unknown"
+    name = ERASED if entry.is_erased else _name(actor)
     decision = decision_of(content)
     verdict, evidence = said.get(decision or "", (None, ()))
     for move in moves_of(content):
@@ -132,6 +140,25 @@ def _rows(
                 verdict,
                 evidence,
             )
+
+
+def _name(actor: object) -> str:
+    """Return who did it, and for whom."""
+    if not isinstance(actor, Mapping):
+        return "unknown"
+    asked = actor.get("on_behalf_of")
+    return str(actor.get("name")) + (f" for {asked}" if isinstance(asked, str) else "")
+
+
+def _broken(entry: Entry) -> str:
+    """Return in a sentence who placed a version in an emergency, and why."""
+    if entry.is_erased:
+        return f"BREAK-GLASS {ERASED}"
+    body = entry.content
+    signed = body.get("signed_by")
+    by = ", ".join(str(each) for each in signed) if isinstance(signed, list) else "unknown"
+    why = f"{body.get('ticket')}: {body.get('reason')}"
+    return f"BREAK-GLASS by {by} until {body.get('expires_at')} ({why})"
 
 
 def _said(content: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -68,10 +68,8 @@ class Acceptance:
             self._refuse(call, model, version, None, f"the gate is shut, its rules cannot be read: {rules.problems[0]}")
         now = gate.clock()
         found = present(envelope, trust=rules.trust, named="this evidence", received_at=now)
-        flaw = flaw_of_itself(found, model, rules) or flaw_of_hand(
-            found, call, rules.trust
-        )  # before anything that takes time
-        flaw = flaw or flaw_of_place(found, call, version)
+        flaw = flaw_of_itself(found, model, rules)  # before anything that takes time
+        flaw = flaw or flaw_of_hand(found, call, rules.trust) or flaw_of_place(found, call, version)
         if flaw is None and isinstance(found.content, Act):
             flaw = flaw_of_act(found.content, call, version, rules, now)
         if flaw is not None:
@@ -95,8 +93,9 @@ class Acceptance:
                 head = ledger.lock(session.connection())
                 if source_of(session, call.workspace, model, version) != source or state_of(source) != state:
                     raise refused(f"version {version} of {model} changed while its evidence was read; try again")
-                if self._is_news(session, call, model, version, found, rules):
-                    self._keep(session, head, model, version, deed)
+                news = self._news(session, model, version, deed)
+                if news is not None:
+                    self._keep(session, head, model, version, news)
                 self.hands.set_tag(model, version, *_short_tag(found))
         except NotTaken as said:
             self._refuse(call, model, version, found, str(said))
@@ -109,21 +108,33 @@ class Acceptance:
         if isinstance(found.content, Review) and found.content.verdict == "reject":
             consequences.rejected(call, model, found.content.target, break_glass_id(found.content.break_glass))
 
-    def _is_news(
-        self, session: Session, call: Call, model: str, version: str, found: Presented, rules: RulesInForce
-    ) -> bool:
-        """Say whether a statement was not kept yet, or somebody vouches for it who did not vouch for what is kept."""
-        connection = session.connection()
-        if found.digest not in evidence_digests(connection, call.workspace, model, version):
-            return True
+    def _news(self, session: Session, model: str, version: str, deed: Deed) -> Deed | None:
+        """Return what is to be kept: a statement that is new, or one that somebody else vouches for as well.
+
+        Two people may say the same in the same second, in the very same bytes: both signatures count then. None where
+        all of it is kept already.
+
+        Raises:
+            NotTaken: it is an act, which was carried out before.
+        """
+        connection, found = session.connection(), deed.found
+        if found.digest not in evidence_digests(connection, deed.call.workspace, model, version):
+            return deed
         if isinstance(found.content, Act):
             raise NotTaken("it was handed in before, and an act is carried out once; sign it anew")
         kept = next(
-            present(each.envelope, trust=rules.trust, named="it", received_at=datetime.fromisoformat(each.received_at))
-            for each in ledger.evidence_of(connection, call.workspace, model, version)
+            each
+            for each in ledger.evidence_of(connection, deed.call.workspace, model, version)
             if each.digest == found.digest
         )
-        return set(found.signers) > set(kept.signers)
+        trust, received_at = deed.rules.trust, datetime.fromisoformat(kept.received_at)
+        before = present(kept.envelope, trust=trust, named="it", received_at=received_at)
+        if set(found.signers) <= set(before.signers):
+            return None
+        both = joined(
+            (kept.envelope, deed.envelope), {each.key_id for each in (*before.signers, *found.signers)}, trust
+        )
+        return replace(deed, envelope=both, found=present(both, trust=trust, named="it", received_at=deed.at))
 
     def _keep(self, session: Session, head: ledger.Head, model: str, version: str, deed: Deed) -> None:
         call, found = deed.call, deed.found
@@ -187,6 +198,14 @@ def flaw_of_itself(found: Presented, model: str, rules: RulesInForce) -> str | N
         return "it does not say what it must"
     said = getattr(found.content, "model", model)
     return f"it is about the model {said}, not about {model}" if said != model else None
+
+
+def joined(envelopes: Sequence[bytes], key_ids: Collection[str], trust: TrustStore) -> bytes:
+    """Return one envelope of a statement that was signed in several, with the signatures of these keys that hold."""
+    read = [read_envelope(each, named="this evidence") for each in envelopes]
+    keys = [each.key for each in trust.keys if each.key.key_id in key_ids]
+    held = [signature for key in keys for one in read if (signature := one.verified_by(key)) is not None]
+    return replace(read[0], signatures=tuple({each.signature: each for each in held}.values())).to_json()
 
 
 def vouches(found: Presented) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlflow_rank.errors import MissingDependencyError, UsageError
 from mlflow_rank.registry.artifact_seal import ArtifactSeal
 from mlflow_rank.registry.delivery import deliver
+from mlflow_rank.registry.ended_emergencies import end_emergencies
 from mlflow_rank.registry.hook_file import hooks_in_force
 from mlflow_rank.registry.record_routes import add_record_routes
 from mlflow_rank.registry.sealed_app import App, Receive, Scope, Send, seal_fastapi, seal_flask
@@ -78,7 +79,18 @@ def deliver_webhooks(stopping: Callable[[], bool]) -> None:
     deliver(_get_model_registry_store().engine, told, stopping=stopping)
 
 
-CHORES = (Chore("the delivery of webhooks", deliver_webhooks),)
+def end_break_glasses(stopping: Callable[[], bool]) -> None:
+    """Go back from what was placed in an emergency that is over."""
+    from mlflow.server.handlers import _get_model_registry_store
+
+    store = _get_model_registry_store()
+    end_emergencies(store, store.gate.clock(), stopping)
+
+
+CHORES = (
+    Chore("the end of emergencies", end_break_glasses),
+    Chore("the delivery of webhooks", deliver_webhooks),
+)
 """What each worker does beside answering."""
 
 

@@ -5,7 +5,7 @@ Each happens in a transaction of its own, after that of what was taken: that sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -77,7 +77,8 @@ class Consequences:
             held = [ledger.placement(connection, each.workspace, each.model, each.target) for each in expired]
         for matter, placement in zip(expired, held, strict=True):
             if placement is not None and _is_of(placement, matter):
-                self._going_back.from_(call, placement, "break_glass_expired", "its break-glass has expired")
+                about = replace(call, models=(placement.model,))
+                self._going_back.from_(about, placement, "break_glass_expired", "its break-glass has expired")
 
     @property
     def _going_back(self) -> GoingBack:

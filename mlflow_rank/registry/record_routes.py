@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlflow_rank.audit import ledger
 from mlflow_rank.errors import LedgerError
 from mlflow_rank.policy.targets import canonical_target
 from mlflow_rank.registry.artifact_routes import workspace_here
+from mlflow_rank.registry.health import Serving, health
 from mlflow_rank.registry.outlook import outlook, outlooks
-from mlflow_rank.registry.records import API, placed
+from mlflow_rank.registry.records import API, entry_of, placed
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 DECISION = f"{API}/decisions/<decision>"
 PLACEMENTS = f"{API}/placements/<name>"
 STANDING, EVERY = f"{API}/standing/<name>", f"{API}/standing"
+HEALTH = f"{API}/health"
 # JSON and nothing else: no page of ours or of others may be made of it
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
@@ -62,12 +64,13 @@ def add_record_routes(app: Flask, gate: Callable[[], Gate], *, authenticated: bo
     """
     from mlflow.server.handlers import _add_static_prefix
 
-    records = _Records(gate, readers_of_basic_auth if authenticated else everybody)
+    records = _Records(gate, readers_of_basic_auth if authenticated else everybody, authenticated)
     views: dict[str, tuple[str, Callable[..., Response]]] = {
         f"{_ENDPOINT}decision": (DECISION, records.decision),
         f"{_ENDPOINT}placements": (PLACEMENTS, records.placements),
         f"{_ENDPOINT}standing": (STANDING, records.standing),
         f"{_ENDPOINT}every": (EVERY, records.every),
+        f"{_ENDPOINT}health": (HEALTH, records.health),
     }
     for endpoint, (rule, view) in views.items():
         for path in dict.fromkeys((rule, _add_static_prefix(rule))):
@@ -92,8 +95,8 @@ def add_record_routes(app: Flask, gate: Callable[[], Gate], *, authenticated: bo
 class _Records:
     """Answers from the ledger; what may not be read is answered like what is not there."""
 
-    def __init__(self, gate: Callable[[], Gate], may_read: MayRead) -> None:
-        self._gate, self._may_read = gate, may_read
+    def __init__(self, gate: Callable[[], Gate], may_read: MayRead, authenticated: bool) -> None:
+        self._gate, self._may_read, self._authenticated = gate, may_read, authenticated
 
     def decision(self, decision: str) -> Response:
         """Answer with a decision, its signed envelope and its checkpoint."""
@@ -101,7 +104,7 @@ class _Records:
         if not _ID.fullmatch(decision):
             return _no(missing)
         with self._gate().sessions.reading() as session:
-            entry = ledger.find(session, "decision", decision)
+            entry = entry_of(session, decision)
         if entry is None or entry.model is None or entry.workspace != _workspace() or not self._may_read(entry.model):
             return _no(missing)
         try:
@@ -138,6 +141,16 @@ class _Records:
     def every(self) -> Response:
         """Answer with how all models stand that the user may read and of which something is placed or open."""
         return _json({"models": list(outlooks(self._gate(), _workspace(), self._may_read))})
+
+    def health(self) -> Response:
+        """Answer with what the gate says of itself; what it says of models that are not the user's is only counted."""
+        from mlflow.server.constants import REGISTRY_STORE_URI_ENV_VAR
+        from mlflow.server.handlers import _get_model_registry_store
+
+        self._gate()  # or this is refused
+        scheme = os.environ.get(REGISTRY_STORE_URI_ENV_VAR, "").partition(":")[0]
+        serving = Serving(scheme, server=True, authenticated=self._authenticated)
+        return _json(health(_get_model_registry_store(), serving, self._may_read))
 
 
 def _workspace() -> str:

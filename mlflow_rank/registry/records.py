@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
 from mlflow_rank.errors import EvidenceError
+from mlflow_rank.registry.basis import BREAK_GLASS
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
+
+    from mlflow_rank.audit.entry import Entry
 
 API = "/mlflow-rank/api/v1"
 GATED = "rank+"
@@ -129,9 +132,7 @@ class RecordsInDatabase:
         Raises:
             EvidenceError: there is no ledger in this database.
         """
-        from mlflow_rank.audit import ledger
-
-        entry = self._read(lambda connection: ledger.find(connection, "decision", decision))
+        entry = self._read(lambda connection: entry_of(connection, decision))
         envelope = None if entry is None or entry.is_erased else _text(entry.content.get("envelope"))
         return None if envelope is None else envelope.encode()
 
@@ -145,6 +146,13 @@ class RecordsInDatabase:
         except SQLAlchemyError as error:
             got = f"{type(error).__name__} in a database without a ledger, or that cannot be read"
             raise EvidenceError("the record of decisions cannot be read", got=got, expected=_ASK) from error
+
+
+def entry_of(connection: Connection | Session, basis: str) -> Entry | None:
+    """Return the entry of a decision by its id, or of a break-glass (`bg-…`); None where there is none."""
+    from mlflow_rank.audit import ledger
+
+    return ledger.find(connection, "break_glass" if basis.startswith(BREAK_GLASS) else "decision", basis)
 
 
 def placed(connection: Connection | Session, workspace: str, model: str) -> list[Placed]:

@@ -9,18 +9,21 @@ import os
 import re
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow_rank.errors import EvidenceError, MlflowRankError, UsageError
 from mlflow_rank.evidence.file_manifest import file_manifest
 from mlflow_rank.evidence.trust import TrustStore
+from mlflow_rank.policy.decision import moment
 from mlflow_rank.policy.targets import canonical_target
-from mlflow_rank.registry.claimed_approval import Claim, check_decision
+from mlflow_rank.registry.claimed_approval import Claim, Emergency, check_basis
 from mlflow_rank.registry.connection import connected_client, quiet_mlflow, speaking_to
 from mlflow_rank.registry.records import GATED, Placed, Records, records_at
 from mlflow_rank.registry.served_form import check_form
@@ -31,6 +34,10 @@ if TYPE_CHECKING:
 _ADDRESS = re.compile(r"models:/(?P<name>[^/@:]+)(?:@(?P<alias>[^/@]+)|/(?P<word>[^/@]+))")
 _STAGES = ("Staging", "Production", "Archived")
 _NO_PICKLES = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
+
+
+class BreakGlassWarning(UserWarning):
+    """A model was loaded that nobody approved: it was placed in an emergency, which somebody has to review."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,9 @@ def load_verified(address: str, trust: TrustStore, *, tracking_uri: str | None =
         UsageError: the address names nothing.
         EvidenceError: something does not hold: the placement, the decision, its signature, the files, or their form.
         MeasurementError: the registry cannot be reached.
+
+    Warns:
+        BreakGlassWarning: nobody approved it; it was placed in an emergency that is not over yet.
     """
     named = Address.of(address)
     client, registry = _client(tracking_uri)
@@ -88,14 +98,23 @@ def load_verified(address: str, trust: TrustStore, *, tracking_uri: str | None =
     try:
         files = _fetch(client, named.name, version, directory)
         claim = Claim(named.name, version, placed.target, file_manifest(files).digest)
-        check_decision(envelope, trust, claim)
+        emergency = check_basis(envelope, trust, claim, datetime.now(UTC))
         check_form(files)
         model = _loaded(files)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
+    if emergency is not None:
+        warnings.warn(_loudly(address, version, emergency), BreakGlassWarning, stacklevel=2)
     weakref.finalize(model, shutil.rmtree, directory, ignore_errors=True)  # it may read its files as long as it lives
     return model
+
+
+def _loudly(address: str, version: str, emergency: Emergency) -> str:
+    return (
+        f"BREAK-GLASS: {address} is version {version}, which NO POLICY APPROVED; {emergency.by} placed it "
+        f"({emergency.ticket}: {emergency.reason}), and it may be loaded until {moment(emergency.expires_at)}"
+    )
 
 
 def placement_of(records: Records, named: Address, version: str) -> Placed:

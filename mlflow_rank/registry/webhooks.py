@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 LONGEST = 300  # characters of what somebody wrote
-_BACKWARD = ("rollback", "demotion")  # doors by which a version gives its place back
+# doors by which a version gives its place back
+_BACKWARD = ("rollback", "demotion", "break_glass_expired", "break_glass_rejected")
 Body = Mapping[str, object]
 Verdict = Callable[[str], str | None]
 

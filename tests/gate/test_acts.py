@@ -13,10 +13,11 @@ from filed import key_of, trust_text
 from gated import Hall
 from mlflow.exceptions import MlflowException
 
+from mlflow_rank.audit.history import history
 from mlflow_rank.audit.stored import verify_database
 from mlflow_rank.evidence.acts import rollback_statement
-from mlflow_rank.registry.call import Call
-from mlflow_rank.registry.consequences import Consequences
+from mlflow_rank.evidence.canonical import digest_of_bytes
+from mlflow_rank.registry.ended_emergencies import end_emergencies
 
 BREAK_GLASS = {"break_glass": {"review_within": "2d"}}
 
@@ -151,8 +152,6 @@ def test_whoever_broke_the_glass_does_not_review_it_and_another_does(people: Peo
     people.policy(**BREAK_GLASS)
     version = people.hall.version()
     digest = people.break_glass(version)
-    from mlflow_rank.evidence.canonical import digest_of_bytes
-
     named = digest_of_bytes(digest.to_bytes())
     with pytest.raises(MlflowException, match="whoever broke the glass does not review it"):
         people.review(version, named, by="emma")
@@ -162,7 +161,7 @@ def test_whoever_broke_the_glass_does_not_review_it_and_another_does(people: Peo
 
     assert not people.open("break_glass")
     assert people.last("closing").content["how"] == "reviewed by olga: accepted"
-    with pytest.raises(MlflowException, match="no such break-glass that waits for a review"):
+    with people.at(later(minutes=1)), pytest.raises(MlflowException, match="no such break-glass that waits"):
         people.review(version, named, by="bob")
 
 
@@ -171,8 +170,6 @@ def test_a_rejected_break_glass_goes_back_to_what_was_approved_before(people: Pe
     approved, other = promoted(people), people.hall.version()
     statement = people.break_glass(other)
     assert people.hall.champion() == other
-    from mlflow_rank.evidence.canonical import digest_of_bytes
-
     people.review(other, digest_of_bytes(statement.to_bytes()), verdict="reject")
 
     assert people.hall.champion() == approved
@@ -184,17 +181,29 @@ def test_when_the_time_is_over_the_gate_goes_back(people: People) -> None:
     approved, other = promoted(people), people.hall.version()
     people.break_glass(other, hours=2)
     ends = people.now() + timedelta(hours=2)
-    gate = people.hall.store.gate
-    ending = Consequences(gate, people.hall.store.hands)
-    call = Call.here("tending", "default", [MODEL], {})
 
-    ending.end_break_glasses(call, ends - timedelta(seconds=30))
+    end_emergencies(people.hall.store, ends - timedelta(seconds=30))
     assert people.hall.champion() == other
-    ending.end_break_glasses(call, ends + timedelta(seconds=30))
+    end_emergencies(people.hall.store, ends + timedelta(seconds=30))
 
     assert people.hall.champion() == approved
     assert people.last("change").content["door"] == "break_glass_expired"
     assert people.open("break_glass"), "until somebody reviews it"
+
+
+def test_the_history_tells_who_broke_the_glass_until_it_is_reviewed_and_after(people: People) -> None:
+    people.policy(**BREAK_GLASS)
+    version = people.hall.version()
+    statement = people.break_glass(version)
+
+    def told() -> str:
+        (row,) = history(people.hall.entries(), MODEL)
+        return str(row.verdict)
+
+    assert told().startswith("BREAK-GLASS by emma until ")
+    assert told().endswith(" (OPS-1: calls drop); NOT REVIEWED")
+    people.review(version, digest_of_bytes(statement.to_bytes()))
+    assert told().endswith(" (OPS-1: calls drop)")
 
 
 def test_an_approval_after_all_ends_the_emergency(people: People) -> None:
@@ -295,6 +304,20 @@ def test_an_approval_is_void_once_more_evidence_has_come(people: People) -> None
 
     with pytest.raises(MlflowException, match="0 of 1 approvals"):
         people.hall.store.set_registered_model_alias(MODEL, "champion", version)
+
+
+def test_two_people_may_say_the_same_in_the_same_second(people: People) -> None:
+    people.policy(approvals={"count": 2})
+    version = people.hall.proved()
+    statement = people.approval(version)
+
+    people.hand_in(version, statement, "bob")
+    people.hand_in(version, statement, "ann")
+    people.hand_in(version, statement, "bob")
+
+    (ruling,) = people.outlook(version)["version"]["decision"]["policies"]
+    assert ruling["approvals"]["by"] == ["ann", "bob"]
+    assert [each.content["signed_by"] for each in people.hall.entries("evidence")][-2:] == [["bob"], ["ann", "bob"]]
 
 
 def test_two_keys_of_one_person_are_one_person(people: People) -> None:

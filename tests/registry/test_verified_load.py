@@ -30,7 +30,7 @@ from mlflow_rank.evidence.envelope import Envelope
 from mlflow_rank.evidence.file_manifest import file_manifest
 from mlflow_rank.evidence.statement import MEASUREMENT, Statement, Subject
 from mlflow_rank.evidence.testimony import decision_statement
-from mlflow_rank.registry.claimed_approval import Claim, check_decision
+from mlflow_rank.registry.claimed_approval import Claim, check_basis
 from mlflow_rank.registry.flavor import log_encoder
 from mlflow_rank.registry.served_form import check_form
 from mlflow_rank.registry.tag_parcel import parcels
@@ -327,7 +327,7 @@ def decided(*, by: str | None = "gate", files: str = FILES, verdict: str = "appr
 
 
 def test_the_decision_that_is_claimed_holds() -> None:
-    check_decision(decided(), trust(), CLAIM)
+    check_basis(decided(), trust(), CLAIM, datetime.now(UTC))
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_the_decision_that_is_claimed_holds() -> None:
 )
 def test_a_decision_of_anything_else_is_refused(envelope: bytes, what: str) -> None:
     with pytest.raises(EvidenceError) as raised:
-        check_decision(envelope, trust(), CLAIM)
+        check_basis(envelope, trust(), CLAIM, datetime.now(UTC))
 
     assert raised.value.what == what
     assert raised.value.got
@@ -363,7 +363,7 @@ def test_a_statement_of_the_gate_that_is_no_decision_approves_nothing() -> None:
     other = Envelope(Statement((Subject("tiny", FILES),), MEASUREMENT, predicate).to_bytes()).signed_by(key_of("gate"))
 
     with pytest.raises(EvidenceError, match="this is no decision"):
-        check_decision(other.to_json(), trust(), CLAIM)
+        check_basis(other.to_json(), trust(), CLAIM, datetime.now(UTC))
 
 
 def test_a_decision_that_is_signed_about_further_files_is_refused() -> None:
@@ -374,7 +374,7 @@ def test_a_decision_that_is_signed_about_further_files_is_refused() -> None:
     more = Statement((*whole.subjects, Subject("x", evidence.digest("x"))), whole.predicate_type, whole.predicate)
 
     with pytest.raises(EvidenceError, match="not the files that were approved"):
-        check_decision(Envelope(more.to_bytes()).signed_by(key_of("gate")).to_json(), trust(), CLAIM)
+        check_basis(Envelope(more.to_bytes()).signed_by(key_of("gate")).to_json(), trust(), CLAIM, datetime.now(UTC))
 
 
 # the form of the files
