@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from sqlalchemy import Connection, Engine, text
 
+from mlflow_rank.audit import triggers
 from mlflow_rank.errors import LedgerError
 
 VERSION_TABLE = "rank_alembic_version"  # beside MLflow's own alembic_version, which is never touched
@@ -23,18 +25,21 @@ _SECONDS = 60  # to wait for another process that makes the tables
 def prepare(engine: Engine) -> None:
     """Make the ledger's tables in this database, or bring them up to date; does nothing where they are.
 
-    Several processes and threads may call it at the same moment. MLflow's tables need not be there.
+    Triggers that were installed, and are gone since, are put up again: `mlflow db upgrade` makes tables anew, without
+    them. Several processes and threads may call it at the same moment. MLflow's tables need not be there.
 
     Raises:
         LedgerError: a newer version of this package has been here.
     """
     with engine.connect() as connection:
-        if not _missing(connection):
+        if not _missing(connection) and not triggers.is_breached(connection):
             return
     with engine.connect() as connection, _alone(connection):
         context = _context(connection)
         if _missing(connection):  # still, now that nobody else can make them
+            triggers.lift(connection)
             context.run_migrations(op=Operations(context))
+        triggers.restore(connection, at=datetime.now(UTC))
 
 
 def is_prepared(connection: Connection) -> bool:

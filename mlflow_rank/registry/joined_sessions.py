@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from mlflow_rank.audit import ledger
 from mlflow_rank.errors import LedgerError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class JoinedSessions:
                 token = _OPEN.set((self, session))
                 try:
                     yield session
+                    ledger.release(session)  # whatever was appended or not: what is committed has the gate shut
                 finally:
                     _OPEN.reset(token)
         except MlflowException as error:
