@@ -68,6 +68,8 @@ class Acceptance:
             self._refuse(call, model, version, None, f"the gate is shut, its rules cannot be read: {rules.problems[0]}")
         now = gate.clock()
         found = present(envelope, trust=rules.trust, named="this evidence", received_at=now)
+        with gate.sessions.reading() as session:
+            source = source_of(session, call.workspace, model, version)
         flaw = flaw_of_itself(found, model, rules)  # before anything that takes time
         flaw = flaw or flaw_of_hand(found, call, rules.trust) or flaw_of_place(found, call, version)
         if flaw is None and isinstance(found.content, Act):
@@ -77,8 +79,6 @@ class Acceptance:
         if vouches(found) and rules.key is not None:
             envelope = read_envelope(envelope, named="this evidence").signed_by(rules.key).to_json()
             found = present(envelope, trust=rules.trust, named="this evidence", received_at=now)
-        with gate.sessions.reading() as session:
-            source = source_of(session, call.workspace, model, version)
         state = state_of(source)
         try:
             digest = files_digest(source, gate.client())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from mlflow_rank.audit.placements import Move
 
 if TYPE_CHECKING:
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
 Targets = Mapping[tuple[str, str], str]  # (model, target as it is written in the registry) → version
@@ -22,29 +24,34 @@ def targets_of(session: Session, workspace: str, models: Iterable[str], *, stage
         models: their names.
         stages: whether stages are read too; with very many versions that takes time, and aliases do not need it.
     """
-    from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL, STAGE_NONE
-    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelAlias
-    from sqlalchemy import func, select
-
     names, found = sorted({name for name in models if name}), {}  # without a name MLflow refuses by itself
-    aliases = select(SqlRegisteredModelAlias.name, SqlRegisteredModelAlias.alias, SqlRegisteredModelAlias.version)
-    for name, alias, version in session.execute(
-        aliases.where(SqlRegisteredModelAlias.workspace == workspace, SqlRegisteredModelAlias.name.in_(names))
-    ):
+    asked, about = _asked(), {"of_workspace": workspace, "of_names": names}
+    for name, alias, version in session.execute(asked[0], about):
         found[name, f"alias:{alias}"] = str(version)
     if stages:
-        asked = (
-            select(SqlModelVersion.name, SqlModelVersion.current_stage, func.max(SqlModelVersion.version))
-            .where(
-                SqlModelVersion.workspace == workspace,
-                SqlModelVersion.name.in_(names),
-                SqlModelVersion.current_stage.not_in((STAGE_DELETED_INTERNAL, STAGE_NONE)),
-            )
-            .group_by(SqlModelVersion.name, SqlModelVersion.current_stage)
-        )
-        for name, stage, version in session.execute(asked):
+        for name, stage, version in session.execute(asked[1], about):
             found[name, f"stage:{stage}"] = str(version)
     return found
+
+
+@cache
+def _asked() -> tuple[Select[Any], Select[Any]]:
+    """Return how aliases and stages are asked for, which takes longer to say than to answer: it is said once."""
+    from mlflow.entities.model_registry.model_version_stages import STAGE_DELETED_INTERNAL, STAGE_NONE
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersion, SqlRegisteredModelAlias
+    from sqlalchemy import bindparam, func, select
+
+    def about(table: Any) -> tuple[Any, Any]:
+        return table.workspace == bindparam("of_workspace"), table.name.in_(bindparam("of_names", expanding=True))
+
+    aliases = select(SqlRegisteredModelAlias.name, SqlRegisteredModelAlias.alias, SqlRegisteredModelAlias.version)
+    stages = select(SqlModelVersion.name, SqlModelVersion.current_stage, func.max(SqlModelVersion.version)).where(
+        *about(SqlModelVersion), SqlModelVersion.current_stage.not_in((STAGE_DELETED_INTERNAL, STAGE_NONE))
+    )
+    return (
+        aliases.where(*about(SqlRegisteredModelAlias)),
+        stages.group_by(SqlModelVersion.name, SqlModelVersion.current_stage),
+    )
 
 
 def moves_between(before: Targets, after: Targets) -> Iterator[Move]:

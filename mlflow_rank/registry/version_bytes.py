@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING
 
 from mlflow_rank.errors import EvidenceError, MlflowRankError
-from mlflow_rank.evidence.file_manifest import FileManifest, ManifestEntry, file_manifest
+from mlflow_rank.evidence.file_manifest import file_manifest
+from mlflow_rank.registry.artifact_roots import is_within, own_roots, place_of, refuse_outside_of_allowed
+from mlflow_rank.registry.remote_bytes import SlowStoreError, remote_manifest, remote_state
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_BLOCK = 1 << 20
-_DEEPEST = 32  # copies of copies, or folders in folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +30,20 @@ class Source:
 def files_digest(source: Source, client: MlflowClient) -> str:
     """Return `sha256:…` of the files of a version.
 
-    A directory of this machine is read as it lies there; what a server keeps elsewhere is fetched file by file, and
-    each file is dropped as soon as it is hashed.
+    A directory of this machine is read as it lies there; what a server keeps elsewhere is read over the network, and
+    no file of it is kept.
 
     Raises:
-        EvidenceError: there are no files, they lie outside of the run or model that they are said to be of, or they
-            cannot be hashed.
+        EvidenceError: there are no files, they lie outside of the run or model that they are said to be of or where
+            the gate may not read, or they cannot be hashed.
     """
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 
     try:
         refuse_foreign(source, client)
-        directory = _local_directory(source.location)
-        return (file_manifest(directory) if directory is not None else _fetched(source.location)).digest
+        place = place_of(source.location)
+        return (file_manifest(place) if isinstance(place, Path) else remote_manifest(place)).digest
     except MlflowRankError:
         raise
     except MlflowException as error:
@@ -60,40 +57,57 @@ def files_digest(source: Source, client: MlflowClient) -> str:
 
 
 def refuse_foreign(source: Source, client: MlflowClient) -> None:
-    """Refuse files that lie outside of the artifacts of their own run or logged model.
+    """Refuse files that lie outside of the artifacts of their own run or logged model, or where the gate may not read.
 
     Raises:
         EvidenceError: they do, or nothing says whose they are.
     """
     roots: list[str] = []
+    within = False
     try:
-        roots += _roots(source, client)
-        within = any(_is_within(source.location, root) for root in roots)
+        for root in own_roots(source.source, source.run_id, client):
+            roots += [] if root in roots else [root]
+            within = is_within(source.location, root)
+            if within:
+                refuse_outside_of_allowed(source.location)
+                return
     except ValueError:  # it is no address at all
-        within = False
-    if not within:
-        raise EvidenceError(
-            "the files of this version are not those of its run or model",
-            got=source.location,
-            expected=f"within {' or '.join(roots)}" if roots else "a version made of a run or of a logged model",
-            remedy="log the model in a run and register that",
-        )
+        pass
+    raise EvidenceError(
+        "the files of this version are not those of its run or model",
+        got=source.location,
+        expected=f"within {' or '.join(roots)}" if roots else "a version made of a run or of a logged model",
+        remedy="log the model in a run and register that",
+    )
 
 
 def state_of(source: Source) -> str | None:
-    """Return a digest that changes whenever a file on this machine is written, which takes no time to find out.
+    """Return a digest that changes whenever a file is written, which takes little time to find out.
 
-    None for what lies elsewhere, or cannot be read: hashing it says why.
+    On this machine it is of what the file system says of each file; elsewhere of the store's listing, see
+    `remote_state`. It is read before hashing, and once more under the lock, right before the verdict: a listing takes
+    tens of milliseconds, for which other changes of the registry wait, and a store that hangs is given up in seconds.
+    None for what cannot be read: hashing it says why.
+
+    Raises:
+        MlflowException: a store elsewhere does not answer in time (503).
     """
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+
     try:
-        directory = _local_directory(source.location)
-        if directory is None:
-            return None
+        refuse_outside_of_allowed(source.location)
+        place = place_of(source.location)
+        if not isinstance(place, Path):
+            return remote_state(place)
         state = hashlib.sha256()
-        for path, info in _stats(directory):
+        for path, info in _stats(place):
             fields = (path, info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
             state.update(repr(fields).encode())
         return state.hexdigest()
+    except SlowStoreError as error:
+        said = f"the store of this version's files is too slow: {error}; nothing was changed, try again"
+        raise MlflowException(said, TEMPORARILY_UNAVAILABLE) from error
     except Exception:  # whatever is wrong with it
         return None
 
@@ -104,118 +118,6 @@ def _stats(directory: Path) -> Iterator[tuple[str, os.stat_result]]:
         for name in sorted(files):
             path = Path(folder, name)
             yield str(path), path.lstat()
-
-
-def _roots(source: Source, client: MlflowClient) -> Iterator[str]:
-    """Yield the artifact roots that the files of a version may lie in."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.store.artifact.utils.models import _parse_model_uri
-
-    seen: set[str] = set()
-    origin = source
-    while urlsplit(origin.source).scheme == "models" and origin.source not in seen and len(seen) < _DEEPEST:
-        seen.add(origin.source)
-        parsed = _parse_model_uri(origin.source)
-        if parsed.model_id is not None:
-            yield client.get_logged_model(parsed.model_id).artifact_location
-            break
-        version = client.get_model_version(parsed.name, parsed.version)  # a copy is of what that one is of
-        origin = Source(version.source, source.location, version.run_id)
-    run_id = origin.run_id or source.run_id
-    if run_id:
-        try:
-            run = client.get_run(run_id)
-        except MlflowException as error:
-            if error.error_code == "TEMPORARILY_UNAVAILABLE":
-                raise  # nobody knows now whose the files are
-            return
-        yield run.info.artifact_uri
-        for output in getattr(getattr(run, "outputs", None), "model_outputs", None) or ():
-            yield client.get_logged_model(output.model_id).artifact_location
-
-
-def _is_within(location: str, root: str) -> bool:
-    """Say whether a location is a root or below it, whatever links and dots are in their names."""
-    one, other = urlsplit(location), urlsplit(root)
-    if {one.scheme, other.scheme} <= {"", "file"}:
-        return Path(_path(location)).resolve().is_relative_to(Path(_path(root)).resolve())
-    parts, of = ([_decoded(each) for each in url.path.split("/") if each] for url in (one, other))
-    plain = not any(part in (".", "..") or "/" in part or "\\" in part for part in parts)
-    return (
-        plain
-        and (one.scheme.lower(), one.netloc.lower()) == (other.scheme.lower(), other.netloc.lower())
-        and bool(of)
-        and parts[: len(of)] == of
-    )
-
-
-def _local_directory(location: str) -> Path | None:
-    """Return the directory on this machine that a location is, also one that this server keeps for its clients."""
-    from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    url = urlsplit(location)
-    if url.scheme in ("", "file"):
-        return Path(_path(location))
-    destination = os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR)
-    if url.scheme == "mlflow-artifacts" and destination:
-        repository: Any = get_artifact_repository(destination)
-        root = getattr(repository, "artifact_dir", None)
-        return None if root is None else Path(root) / _below_destination(location)
-    return None
-
-
-def _fetched(location: str) -> FileManifest:
-    """Hash what lies in a store that is reached through MLflow."""
-    from mlflow.server import ARTIFACTS_DESTINATION_ENV_VAR
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
-    url, destination = urlsplit(location), os.environ.get(ARTIFACTS_DESTINATION_ENV_VAR)
-    if url.scheme == "mlflow-artifacts" and destination:  # this is the server, which would only ask itself
-        location = f"{destination.rstrip('/')}/{_below_destination(location)}"
-    repository = get_artifact_repository(location)
-    entries = []
-    with tempfile.TemporaryDirectory(prefix="mlflow_rank-") as folder:
-        for path in _paths(repository, None, 1):
-            kept = Path(repository.download_artifacts(path, folder))
-            digest, size = hashlib.sha256(), 0
-            with kept.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    digest.update(block)
-                    size += len(block)
-            kept.unlink()
-            entries.append(ManifestEntry(path, size, digest.hexdigest()))
-    return FileManifest(tuple(entries))
-
-
-def _paths(repository: Any, folder: str | None, depth: int) -> Iterator[str]:
-    if depth > _DEEPEST:
-        raise EvidenceError("the folders of this version go too deep", got=str(folder), expected=f"{_DEEPEST} at most")
-    for each in repository.list_artifacts(folder):
-        if each.is_dir:
-            yield from _paths(repository, each.path, depth + 1)
-        else:
-            yield each.path
-
-
-def _below_destination(location: str) -> str:
-    """Return where this server keeps what it hands out under an address: each workspace has its own folder."""
-    from mlflow.server.handlers import _get_workspace_scoped_repo_path_if_enabled
-
-    path = unquote(urlsplit(location).path).lstrip("/")
-    return str(_get_workspace_scoped_repo_path_if_enabled(path))
-
-
-def _path(location: str) -> str:
-    from mlflow.utils.file_utils import local_file_uri_to_path
-
-    return str(local_file_uri_to_path(location))
-
-
-def _decoded(part: str) -> str:
-    while (plain := unquote(part)) != part:
-        part = plain
-    return part
 
 
 def _first_line(text: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.file_manifest import file_manifest
-from mlflow_rank.registry.version_bytes import Source, files_digest, refuse_foreign
+from mlflow_rank.registry.version_bytes import Source, files_digest, refuse_foreign, state_of
 
 RUN = "mlflow-artifacts:/1/run/artifacts"
 
@@ -124,33 +124,114 @@ def test_what_this_server_keeps_for_its_clients_is_read_where_it_lies(
     assert files_digest(Source(f"{RUN}/model", f"{RUN}/model", "r"), RECORDS) == file_manifest(model).digest
 
 
-def test_a_store_elsewhere_is_fetched_file_by_file_and_gives_the_same_digest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+@pytest.fixture
+def allowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place that the gate may read, as the environment says; beside it, `elsewhere`, which it may not."""
+    for name in ("allowed", "elsewhere"):
+        (tmp_path / name / "run" / "artifacts" / "model").mkdir(parents=True)
+        (tmp_path / name / "run" / "artifacts" / "model" / "weights").write_bytes(b"abc")
+    monkeypatch.setenv("MLFLOW_RANK_ARTIFACT_ROOTS", f"s3://models/mlflow, {tmp_path / 'allowed'}")
+    return tmp_path / "allowed"
 
-    from mlflow_rank.registry import version_bytes
 
-    model = tmp_path / "model"
-    (model / "deeper").mkdir(parents=True)
-    (model / "deeper" / "weights").write_bytes(b"abc")
-    (model / "config.json").write_bytes(b"{}")
-    fetched: list[str] = []
+def of_run(root: Path | str) -> tuple[Source, Any]:
+    """A version of a run whose artifacts lie at a root, as whoever made the experiment chose it."""
+    return Source(f"{root}/model", f"{root}/model", "r"), Records({"r": str(root)})
 
-    class Elsewhere(LocalArtifactRepository):  # type: ignore[misc]
-        """A store of which every file must be downloaded, as of S3."""
 
-        def download_artifacts(self, artifact_path: str, dst_path: str | None = None) -> str:
-            kept = list(Path(str(dst_path)).rglob("*.part"))
-            assert not kept, "the file before this one was not dropped"
-            fetched.append(artifact_path)
-            target = Path(str(dst_path)) / f"{len(fetched)}.part"
-            target.write_bytes((model / artifact_path).read_bytes())
-            return str(target)
+def test_files_in_a_place_that_the_gate_may_read(allowed: Path) -> None:
+    for root in (allowed / "run" / "artifacts", (allowed / "run" / "artifacts").as_uri()):
+        source, records = of_run(root)
+        assert files_digest(source, records) == file_manifest(allowed / "run" / "artifacts" / "model").digest
+        assert state_of(source) is not None
 
-    monkeypatch.setattr(
-        "mlflow.store.artifact.artifact_repository_registry.get_artifact_repository", lambda _: Elsewhere(str(model))
+
+@pytest.mark.parametrize("way", ["plain", "uri", "dots", "link", "prefix"])
+def test_files_in_a_place_that_the_gate_may_not_read(allowed: Path, way: str) -> None:
+    elsewhere = allowed.parent / "elsewhere" / "run" / "artifacts"
+    (allowed / "link").symlink_to(elsewhere)
+    longer = allowed.with_name("allowed and more")
+    longer.symlink_to(elsewhere)
+    source, records = of_run(
+        {
+            "plain": elsewhere,
+            "uri": elsewhere.as_uri(),
+            "dots": f"{allowed}/../elsewhere/run/artifacts",
+            "link": allowed / "link",
+            "prefix": longer,
+        }[way]
     )
 
-    assert version_bytes._fetched("s3://bucket/model").digest == file_manifest(model).digest
-    assert sorted(fetched) == ["config.json", "deeper/weights"]
+    with pytest.raises(EvidenceError, match="where the gate may not read") as caught:
+        files_digest(source, records)
+    assert caught.value.expected == f"within s3://models/mlflow or {allowed}"
+    assert "MLFLOW_RANK_ARTIFACT_ROOTS" in str(caught.value.remedy)
+    assert state_of(source) is None
+
+
+@pytest.mark.parametrize(
+    ("root", "fits"),
+    [
+        ("s3://models/mlflow/1/run/artifacts", True),
+        ("s3://models/mlflow-of-another/1/run/artifacts", False),
+        ("s3://models/1/run/artifacts", False),
+        ("s3://others/mlflow/1/run/artifacts", False),
+        ("gs://models/mlflow/1/run/artifacts", False),
+        ("mlflow-artifacts:/1/run/artifacts", False),
+    ],
+)
+@pytest.mark.usefixtures("allowed")
+def test_addresses_within_a_prefix_that_the_gate_may_read(root: str, fits: bool) -> None:
+    source, records = of_run(root)
+    if fits:
+        refuse_foreign(source, records)
+        return
+    with pytest.raises(EvidenceError, match="where the gate may not read"):
+        refuse_foreign(source, records)
+
+
+def test_a_whole_bucket_may_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_RANK_ARTIFACT_ROOTS", "s3://models")
+
+    refuse_foreign(*of_run("s3://models/1/run/artifacts"))
+
+
+def test_places_of_which_none_is_named_let_nothing_through(allowed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_RANK_ARTIFACT_ROOTS", " , ")
+
+    with pytest.raises(EvidenceError, match="where the gate may not read"):
+        refuse_foreign(*of_run(allowed / "run" / "artifacts"))
+
+
+def test_what_this_server_keeps_counts_where_it_lies(allowed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, records = of_run("mlflow-artifacts:/run/artifacts")
+    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(allowed))
+    assert files_digest(source, records) == file_manifest(allowed / "run" / "artifacts" / "model").digest
+
+    monkeypatch.setenv("_MLFLOW_SERVER_ARTIFACT_DESTINATION", str(allowed.parent / "elsewhere"))
+    with pytest.raises(EvidenceError, match="where the gate may not read"):
+        files_digest(source, records)
+
+
+@dataclass
+class Remembered(Records):
+    """Records of a store that has an address."""
+
+    tracking_uri: str = "sqlite:///of-this-test"
+
+
+def test_a_run_is_read_once_for_all_versions_of_it_but_never_for_another_workspace() -> None:
+    from mlflow.utils.workspace_context import WorkspaceContext
+
+    location = "mlflow-artifacts:/1/run/artifacts/model"
+    source, records = Source(location, location, "r"), Remembered({"r": "mlflow-artifacts:/1/run/artifacts"})
+    client: Any = records
+    refuse_foreign(source, client)
+    records.runs.clear()
+
+    refuse_foreign(source, client)
+    with WorkspaceContext("another"), pytest.raises(EvidenceError, match="not those of its run or model"):
+        refuse_foreign(source, client)
+    elsewhere = Source("/etc", "/etc", "r")
+    with pytest.raises(EvidenceError, match="not those of its run or model"):
+        refuse_foreign(elsewhere, client)
