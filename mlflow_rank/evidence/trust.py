@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, model_validator
@@ -20,6 +21,7 @@ from mlflow_rank.evidence.strict_yaml import PLACED, YamlDocument
 Role = Literal["measurer", "reviewer", "owner", "gate", "emergency"]
 Cause = Literal["unsigned", "unknown_key", "bad_signature", "key_not_valid_yet", "key_expired", "key_revoked"]
 Value = TypeVar("Value")
+MOST_KEPT = 32  # signatures that were verified lately: a gate looks at those of candidate and champion again and again
 Found = tuple[tuple[str | int, ...], str]  # a path in the document, and what is wrong there
 
 
@@ -212,9 +214,8 @@ class TrustStore(_Closed):
             return SignatureVerdict((), (SignatureProblem("unsigned", "nobody has signed this"),))
         signers: dict[str, Signer] = {}
         problems: dict[SignatureProblem, None] = {}
-        signed = envelope.signed_bytes
         for signature in envelope.signatures:
-            trusted = self._key_of(signature, signed)
+            trusted = self._key_of(signature, envelope)
             problem = _unverified(signature, self.keys) if trusted is None else trusted.problem(made_at, received_at)
             if problem is not None:
                 problems[problem] = None
@@ -231,9 +232,15 @@ class TrustStore(_Closed):
                 roles.setdefault((each.signer.name, each.signer.is_person), set()).update(each.roles)
         return tuple(KeyHolder(name, person, frozenset(roles[name, person])) for name, person in sorted(roles))
 
-    def _key_of(self, signature: Signature, signed: bytes) -> TrustedKey | None:
+    def _key_of(self, signature: Signature, envelope: Envelope) -> TrustedKey | None:
         ordered = sorted(self.keys, key=lambda each: each.key.key_id != signature.key_id)
-        return next((each for each in ordered if each.key.verifies(signature.signature, signed)), None)
+        return next((each for each in ordered if _verifies(each.key, signature.signature, envelope)), None)
+
+
+@lru_cache(maxsize=MOST_KEPT)
+def _verifies(key: PublicKey, signature: bytes, envelope: Envelope) -> bool:
+    """Say whether a signature is by a key, which never changes; whether the key counts is judged each time."""
+    return key.verifies(signature, envelope.signed_bytes)
 
 
 def read_trust(text: str, *, named: str) -> TrustStore:

@@ -80,9 +80,12 @@ def test_its_kind_is_that_of_its_predicate(kind, named):
     said = {
         "expires_at": NOW.isoformat(),
         "verdict": "approve",
-        "comment": "",
+        "comment": "looked",
+        "workspace": "default",
         "model": "m",
+        "version": "7",
         "target": "t",
+        "break_glass": MODEL,
         "policies": [],
         "evidence": MODEL,
         "policy": MODEL,
@@ -95,6 +98,8 @@ def test_its_kind_is_that_of_its_predicate(kind, named):
     }
     if named == "pilot":
         said["document"] = evidence.pilot()
+    if named == "review":
+        said["verdict"] = "accept"
 
     seen = shown(LAB, kind=kind, **said)
 
