@@ -1,109 +1,110 @@
-"""`mlflow-rank approve` and `waive`: a person's signed word, bound to files, policies and evidence."""
+"""`mlflow-rank approve` and `reject`: a person's word on a promotion, bound to files, policies and evidence."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlflow_rank.cli.decide import QUESTION, question_of
-from mlflow_rank.cli.options import paths, say
-from mlflow_rank.cli.progress import Spoken
-from mlflow_rank.cli.signing import KEY, signing_key
+from mlflow_rank.cli.at_the_gate import key_of
+from mlflow_rank.cli.consent import WHERE, hand_in, seen_by_the_gate, worked_out_here, write
+from mlflow_rank.cli.options import all_of
+from mlflow_rank.cli.signing import KEY
 
-POLICY = paths("--policy", help="Policy files, or directories of them.  [required]")
-WRITE_TO = click.argument("file", type=click.Path(path_type=Path))
+if TYPE_CHECKING:
+    from mlflow_rank.workflow.acting import Aimed
+    from mlflow_rank.workflow.consenting import Opinion
+
+WORD = all_of(
+    click.option("--comment", required=True, help="Why."),
+    click.option("--valid-for", default="14d", show_default=True, help="12h, 14d, 2w: then it must be given anew."),
+    click.option(
+        "--witnessed",
+        is_flag=True,
+        help="Without a key: the server vouches for you by your name and password; the policy must allow it.",
+    ),
+    KEY,
+    WHERE,
+)
+_DONE = {"approve": "You approved it.", "reject": "You rejected it."}
 
 
-@click.command("approve", short_help="Approve or reject a promotion, signed.")
-@WRITE_TO
-@POLICY
-@QUESTION
-@click.option("--reject", is_flag=True, help="Reject it: a veto until it expires.")
-@click.option("--comment", required=True, help="Why.")
-@click.option("--valid-for", default="14d", show_default=True, help="12h, 14d, 2w: then it must be given anew.")
-@KEY
-def approve_command(file: Path, policy: tuple[Path, ...], reject: bool, comment: str, **options: Any) -> None:
-    """Write a signed approval of a promotion to FILE.
+@click.command("approve", short_help="Approve a promotion, signed.")
+@WORD
+def approve_command(version: str | None, **options: Any) -> None:
+    """Approve that VERSION (models:/NAME/NUMBER) goes to a target; it is shown what you sign, then signed, handed in.
 
-    It holds for these files, these policies and this evidence only: when any of them changes, it is void. Decide first
-    (`mlflow-rank decide` with the same options), then approve what you saw.
+    It holds for these files, these policies and this evidence only: when any of them changes, it is void. With --output
+    it is written to a file instead, and what it is about is worked out here, as `mlflow-rank decide` does. Exit codes:
+    0 it is taken, 1 the gate refuses it, or it does not count.
+
+    \b
+    Examples:
+      mlflow-rank approve models:/encoder/7 --key bob.key --comment "heard twenty clips" --policy my-policies/
+      mlflow-rank approve models:/encoder/7 --witnessed --comment "heard twenty clips"
+      mlflow-rank approve --output bob.dsse.json --policy policies/ --evidence evidence/ --model my_checkpoint \\
+        --name encoder --key bob.key --comment "heard twenty clips"
+    """
+    _give("approve", version, options)
+
+
+@click.command("reject", short_help="Reject a promotion, signed: a veto until it expires.")
+@WORD
+def reject_command(version: str | None, **options: Any) -> None:
+    """Reject that VERSION (models:/NAME/NUMBER) goes to a target: a veto until it expires, whatever the evidence.
+
+    Options and exit codes are those of `mlflow-rank approve`.
 
     \b
     Example:
-      mlflow-rank approve ann.dsse.json --policy policies/ --evidence evidence/ --key ann.key --comment "heard 20 clips"
+      mlflow-rank reject models:/encoder/7 --key bob.key --comment "clicks in every third clip"
     """
+    _give("reject", version, options)
+
+
+def _give(verdict: str, version: str | None, options: Mapping[str, Any]) -> None:
+    from mlflow_rank.workflow.consenting import Opinion, approval
+    from mlflow_rank.workflow.durations import lasting
+    from mlflow_rank.workflow.evidencing import sealed
+
+    opinion, now = Opinion(verdict, options["comment"], lasting(options["valid_for"])), datetime.now(UTC)
+    if options["witnessed"]:
+        _give_witnessed(version, opinion, options)
+    key = key_of(options, instead="--witnessed on a server with basic-auth")
+    if options["output"] is not None:
+        promotion, _ = worked_out_here(version, options)
+        write(options["output"], sealed(approval(promotion, opinion, now=now), key))
+        return
+    aimed, promotion = seen_by_the_gate(version, options)
+    hand_in(aimed, "approval", approval(promotion, opinion, now=now), key, options, done=_DONE[verdict])
+
+
+def _give_witnessed(version: str | None, opinion: Opinion, options: Mapping[str, Any]) -> None:
+    from mlflow_rank.cli.options import say
+    from mlflow_rank.errors import UsageError
     from mlflow_rank.workflow.consenting import approval
-    from mlflow_rank.workflow.policies import read_policies, read_trust_file
 
-    key = _key_of(options)
-    envelope = approval(
-        question_of(options),
-        read_policies(policy),
-        read_trust_file(options["trust"]),
-        verdict="reject" if reject else "approve",
-        comment=comment,
-        valid_for=options["valid_for"],
-        key=key,
-        now=datetime.now(UTC),
-        progress=Spoken(),
-    )
-    _write(file, envelope)
+    source = click.get_current_context().get_parameter_source("key")
+    if source is click.core.ParameterSource.COMMANDLINE or options["output"] is not None:
+        got = "--output" if options["output"] is not None else "--key"
+        raise UsageError("what the server witnesses is handed in without a key", got=got, expected="--witnessed alone")
+    aimed, promotion = seen_by_the_gate(version, options)
+    user = _user(aimed)
+    say(f"handed in as {user}, without a key: it counts where the policy says approvals.witnessed: true")
+    statement = approval(promotion, opinion, now=datetime.now(UTC), witnessed=user)
+    hand_in(aimed, "approval", statement, None, options, done=_DONE[opinion.verdict])
 
 
-@click.command("waive", short_help="Put a rule aside for one model for a while, signed.")
-@WRITE_TO
-@POLICY
-@QUESTION
-@click.option("--rule", required=True, help="Which rule; the policy must name it under waivers.")
-@click.option("--reason", required=True, help="Why it may be put aside.")
-@click.option("--ticket", required=True, help="Where this is followed up.")
-@click.option("--valid-for", default="7d", show_default=True, help="12h, 7d, 2w; the policy has a limit.")
-@KEY
-def waive_command(file: Path, policy: tuple[Path, ...], **options: Any) -> None:
-    """Write a signed waiver of a rule to FILE. A pilot rule can never be waived.
-
-    \b
-    Example:
-      mlflow-rank waive age.dsse.json --policy policies/ --evidence evidence/ --key bob.key \
-        --rule evidence-fresh --reason "the lab is closed" --ticket OPS-7
-    """
-    from mlflow_rank.workflow.consenting import waiver
-    from mlflow_rank.workflow.policies import read_policies, read_trust_file
-
-    key = _key_of(options)
-    envelope = waiver(
-        question_of(options),
-        read_policies(policy),
-        read_trust_file(options["trust"]),
-        rule=options["rule"],
-        reason=options["reason"],
-        ticket=options["ticket"],
-        valid_for=options["valid_for"],
-        key=key,
-        now=datetime.now(UTC),
-        progress=Spoken(),
-    )
-    _write(file, envelope)
-
-
-def _key_of(options: Any) -> Any:
+def _user(aimed: Aimed) -> str:
     from mlflow_rank.errors import UsageError
 
-    key = signing_key(options)
-    if key is None:
-        raise UsageError("this must be signed", expected="--key FILE", remedy="make one with mlflow-rank keys generate")
-    return key
-
-
-def _write(file: Path, envelope: bytes) -> None:
-    from mlflow_rank.errors import UsageError
-
-    try:
-        with file.open("xb") as new:  # nobody's word is written over
-            new.write(envelope)
-    except OSError as error:
-        raise UsageError("this cannot be written", got=f"{file}: {error.strerror}", expected="a new file") from error
-    say(f"written to {file}")
+    user = aimed.registry.user
+    if user is None:
+        raise UsageError(
+            "the server does not know you",
+            got="no user name",
+            expected="MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, and a server with --basic-auth",
+        )
+    return user

@@ -18,14 +18,8 @@ from mlflow_rank.cli.verdict import FORMS, check_forms, present_verdict
 if TYPE_CHECKING:
     from mlflow_rank.workflow.deciding import PromotionQuestion
 
-QUESTION = all_of(
+BESIDE_A_VERSION = all_of(
     paths("--evidence", help="Evidence files (.dsse.json), or directories of them."),
-    click.option(
-        "--version", type=OPTIONAL_TEXT, default=None, help="A registered version, models:/NAME/7, and what MLflow has."
-    ),
-    click.option(
-        "--to", "target", default="alias:champion", show_default=True, help="alias:NAME, stage:Production, …."
-    ),
     click.option(
         "--model",
         "files",
@@ -50,6 +44,16 @@ QUESTION = all_of(
     paths("--waiver", help="Waivers that `mlflow-rank waive` wrote."),
     click.option("--requester", type=OPTIONAL_TEXT, default=None, help="Who asks; whose approval does not count."),
     TRUST,
+)
+"""What a decision is about, but for the version, the target and MLflow's store."""
+QUESTION = all_of(
+    click.option(
+        "--version", type=OPTIONAL_TEXT, default=None, help="A registered version, models:/NAME/7, and what MLflow has."
+    ),
+    click.option(
+        "--to", "target", default="alias:champion", show_default=True, help="alias:NAME, stage:Production, …."
+    ),
+    BESIDE_A_VERSION,
     click.option(
         "--tracking-uri", type=OPTIONAL_TEXT, default=None, help="MLflow's store.  [default: MLflow's choice]"
     ),
@@ -109,7 +113,7 @@ def decide_command(policy: tuple[Path, ...], **options: Any) -> None:
 
 
 def question_of(options: Mapping[str, Any]) -> PromotionQuestion:
-    """Return what the options of QUESTION ask."""
+    """Return what the options of QUESTION ask, or of BESIDE_A_VERSION with `version`, `target` and `tracking_uri`."""
     from mlflow_rank.workflow.deciding import PromotionQuestion
 
     return PromotionQuestion(

@@ -9,18 +9,29 @@ from typing import NoReturn
 import click
 
 import mlflow_rank
-from mlflow_rank.cli.approve import approve_command, waive_command
+from mlflow_rank.cli.approve import approve_command, reject_command
 from mlflow_rank.cli.assess import assess_command
 from mlflow_rank.cli.audit import audit_group
+from mlflow_rank.cli.break_glass import break_glass_command
+from mlflow_rank.cli.db import db_group
 from mlflow_rank.cli.decide import decide_command
+from mlflow_rank.cli.doctor import doctor_command
 from mlflow_rank.cli.evidence import evidence_group
 from mlflow_rank.cli.keys import keys_group
 from mlflow_rank.cli.measure import measure_command
 from mlflow_rank.cli.options import say
 from mlflow_rank.cli.pilot import pilot_command
 from mlflow_rank.cli.policy import policy_group
+from mlflow_rank.cli.promote import promote_command
+from mlflow_rank.cli.request import request_group
+from mlflow_rank.cli.review import review_command
+from mlflow_rank.cli.rollback import rollback_command
 from mlflow_rank.cli.server import server_command
+from mlflow_rank.cli.status import status_command
 from mlflow_rank.cli.submit import submit_command
+from mlflow_rank.cli.waive import waive_command
+from mlflow_rank.cli.webhooks import webhooks_group
+from mlflow_rank.cli.why import why_command
 from mlflow_rank.errors import MlflowRankError
 
 FAULT = 3  # nothing could be decided
@@ -59,17 +70,26 @@ def main() -> None:
     """Governance for self-supervised speech encoders in MLflow.
 
     \b
-    measure   how many dimensions each layer of an encoder really uses, without labels
-    pilot     how well each layer serves a task, with few labels and honest error bars
-    assess    both together, in one pass over shared audio, and a decision
-    decide    whether signed evidence is enough to promote a model, rule by rule
-    policy    check, explain and try out policies
-    approve   a person's signed word for a promotion; waive: to put a rule aside
-    evidence  look into evidence, and verify it years later
-    audit     read the ledger of a gated registry, verify it, and prove what it says
-    server    MLflow's server with the gate in its registry
-    submit    hand evidence of a registered version in at a gated registry
-    keys      make and show the keys that evidence is signed with
+    measure      how many dimensions each layer of an encoder really uses, without labels
+    pilot        how well each layer serves a task, with few labels and honest error bars
+    assess       both together, in one pass over shared audio, and a decision
+    decide       whether signed evidence is enough to promote a model, rule by rule
+    policy       check, explain and try out policies
+    evidence     look into evidence, and verify it years later
+    audit        read the ledger of a gated registry, verify it, and prove what it says
+    db           a second wall: triggers in the database of a gated registry
+    server       MLflow's server with the gate in its registry
+    doctor       whether the gate in front of you is shut, and what goes round it
+    submit       hand evidence of a version in at a gated registry, and ask for its promotion
+    request      requests that are open, and how to withdraw one
+    status       what is placed where, and what is open
+    why          what a version lacks, and who can supply it
+    approve      a person's signed word for a promotion; reject: against it; waive: to put a rule aside
+    promote      point a target at a version, if the policies approve
+    rollback     back to a version that was approved before
+    break-glass  in an emergency: a version without approval; review: looking at that afterwards
+    webhooks     who outside is told what happens at the gate, and what did not reach them
+    keys         make and show the keys that evidence is signed with
 
     Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 refused by policy, 2 wrong call or input,
     3 nothing trustworthy could be said, 130 stopped by Ctrl-C.
@@ -82,12 +102,23 @@ for command in (
     assess_command,
     decide_command,
     policy_group,
-    approve_command,
-    waive_command,
     evidence_group,
     audit_group,
+    db_group,
     server_command,
+    doctor_command,
     submit_command,
+    request_group,
+    status_command,
+    why_command,
+    approve_command,
+    reject_command,
+    waive_command,
+    promote_command,
+    rollback_command,
+    break_glass_command,
+    review_command,
+    webhooks_group,
     keys_group,
 ):
     main.add_command(command)

@@ -51,6 +51,14 @@ from mlflow_rank.cli.signing import TRUST
     help="Private key that signs decisions; its passphrase is in MLFLOW_RANK_GATE_KEY_PASSPHRASE. Also "
     "MLFLOW_RANK_GATE_KEY.  [default: decisions are not signed]",
 )
+@click.option(
+    "--webhooks",
+    type=OPTIONAL_PATH,
+    default=None,
+    envvar="MLFLOW_RANK_WEBHOOKS",
+    help="Who outside is told of requests, approvals, refusals and moves: see `mlflow-rank webhooks`. Also "
+    "MLFLOW_RANK_WEBHOOKS.  [default: nobody]",
+)
 @click.option("--basic-auth", is_flag=True, help="Users and permissions by MLflow's basic-auth.")
 @click.argument("others", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF MLFLOW SERVER]...")
 def server_command(**options: Any) -> None:

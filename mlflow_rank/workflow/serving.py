@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from mlflow_rank.errors import UsageError
 from mlflow_rank.policy.exemption import Exemption
 from mlflow_rank.policy.model import PromotionPolicy
+from mlflow_rank.registry.hook_file import NO_HOOKS, WEBHOOKS, HooksInForce, hooks_at
 from mlflow_rank.workflow.gating import GATE_KEY, POLICIES, PREFIX, TRUST, RuleBook
 from mlflow_rank.workflow.policies import TRUST_FILE
 
@@ -46,6 +47,7 @@ class ServerRequest:
     policies: Path = Path(DEFAULT_POLICIES)
     trust: Path | None = None
     gate_key: Path | None = None
+    webhooks: Path | None = None
     basic_auth: bool = False
     others: tuple[str, ...] = ()
 
@@ -58,6 +60,7 @@ class Launch:
     environment: Mapping[str, str]
     registry: str
     rules: RulesInForce
+    hooks: HooksInForce = NO_HOOKS
 
 
 def launch(request: ServerRequest, environment: Mapping[str, str]) -> Launch:
@@ -80,13 +83,15 @@ def launch(request: ServerRequest, environment: Mapping[str, str]) -> Launch:
         )
     trust = request.trust or (Path(TRUST_FILE) if Path(TRUST_FILE).is_file() else None)
     found = {POLICIES: request.policies, TRUST: trust, GATE_KEY: request.gate_key}
-    kept = {name: value for name, value in environment.items() if name not in found}
-    kept |= {name: str(path.absolute()) for name, path in found.items() if path is not None}
+    named = found | {WEBHOOKS: request.webhooks}
+    kept = {name: value for name, value in environment.items() if name not in named}
+    kept |= {name: str(path.absolute()) for name, path in named.items() if path is not None}
     rules = RuleBook(*(None if path is None else path.absolute() for path in found.values()))()
+    hooks = NO_HOOKS if request.webhooks is None else hooks_at(request.webhooks)
     app = APP_WITH_BASIC_AUTH if request.basic_auth else APP
     stores = ("--backend-store-uri", request.backend, "--registry-store-uri", registry)
     command = (sys.executable, "-m", "mlflow", "server", *stores, "--app-name", app, *request.others)
-    return Launch(command, kept, registry, rules)
+    return Launch(command, kept, registry, rules, hooks)
 
 
 def gated(uri: str) -> str:
@@ -125,6 +130,23 @@ def announcement(starting: Launch) -> Iterator[str]:
         yield f"decisions are signed by {rules.key.public.key_id[:19]}…"
     else:
         yield "decisions are not signed: mlflow_rank.load_model will refuse them (--gate-key FILE)"
+    yield from _webhooks(starting.hooks, environment)
+
+
+def _webhooks(told: HooksInForce, environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield who is told what happens; whoever cannot be told is said loudly, and keeps nobody from promoting."""
+    if told.problem is not None:
+        yield f"WEBHOOKS ARE NOT SENT, nobody outside is told anything: {told.problem}"
+    if not told.hooks:
+        return
+    yield f"webhooks in {environment[WEBHOOKS]}: {len(told.hooks)} (read again whenever they change)"
+    for hook in told.hooks:
+        events = "any event" if hook.events == "any" else ", ".join(hook.events)
+        yield f"  {hook.name}: {events} of {', '.join(hook.models)} to {hook.shown}"
+        try:
+            hook.secret(environment)
+        except UsageError as error:
+            yield f"  {hook.name} GETS NOTHING UNTIL THIS IS MENDED: {error.what}: {error.got}"
 
 
 def prepare_basic_auth(environment: Mapping[str, str]) -> dict[str, str]:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.presented import Presented, present
-from mlflow_rank.registry.connection import connected_client, quiet_mlflow
 from mlflow_rank.registry.evidence_files import evidence_in_run, version_of
-from mlflow_rank.registry.tag_parcel import parcels
+from mlflow_rank.workflow.acting import GatedRegistry
+from mlflow_rank.workflow.addresses import VERSION, Named
 from mlflow_rank.workflow.deciding import evidence_paths, read_evidence
 from mlflow_rank.workflow.policies import NOBODY
 from mlflow_rank.workflow.progress import Progress, Silence
 
-VERSION = re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>[0-9]+)")
 KINDS = ("measurement", "pilot", "alarms", "approval", "waiver")
 
 
@@ -34,53 +32,47 @@ class Submitted:
         said = "taken" if self.refused is None else self.refused
         return f"{self.kind} {self.digest[:19]}…: {said}"
 
+    def document(self) -> dict[str, object]:
+        """Return it JSON-ready."""
+        return {"kind": self.kind, "digest": self.digest, "refused": self.refused}
+
 
 def submit(
-    version: str, evidence: Sequence[Path] = (), *, tracking_uri: str | None = None, progress: Progress | None = None
+    registry: GatedRegistry, named: Named, evidence: Sequence[Path] = (), *, progress: Progress | None = None
 ) -> list[Submitted]:
-    """Hand evidence of a registered version in, and return what the registry said to each.
+    """Hand evidence of a registered version in, and return what the registry said to each; nothing where there is none.
 
     Args:
-        version: models:/NAME/VERSION.
+        registry: behind the gate.
+        named: the version.
         evidence: files, or directories of them; without any, all that the version's run holds about it.
-        tracking_uri: of the MLflow server; None for the one that MLflow is set to.
         progress: is told what is sent.
 
     Raises:
-        UsageError: there is no such version or file, or no evidence about the version.
+        UsageError: there is no such version or file.
         MeasurementError: the server cannot be reached.
     """
-    from mlflow.exceptions import MlflowException
-
-    named = VERSION.fullmatch(version)
-    if named is None:
-        raise UsageError("this is no registered version", got=version, expected="models:/NAME/VERSION")
-    client, told = connected_client(tracking_uri), progress or Silence()
-    registered = version_of(client, named["name"], named["version"])
+    told = progress or Silence()
+    registered = version_of(registry.client, named.model, named.version)
     if evidence:
         files = [read_evidence(path) for path in evidence_paths(evidence)]
     else:
-        files = list(evidence_in_run(client, registered.run_id)) if registered.run_id else []
-    found = list(_about(version, files, everything=bool(evidence)))
-    if not found:
-        raise UsageError(
-            f"there is no evidence about {version}",
-            got=f"{len(files)} evidence files" + ("" if evidence else f" in run {registered.run_id}"),
-            expected="signed measurements, pilots, alarms, approvals or waivers",
-            remedy="make some: mlflow-rank assess … --key KEY --register NAME; or give --evidence FILES",
-        )
+        files = list(evidence_in_run(registry.client, registered.run_id)) if registered.run_id else []
     answers = []
-    for presented, data in found:
+    for presented, data in _about(str(named), files, everything=bool(evidence)):
         told.say(f"handing in {presented.kind} {presented.digest[:19]}…")
-        refused = None
-        try:
-            with quiet_mlflow():
-                for key, value in parcels(data):
-                    client.set_model_version_tag(registered.name, registered.version, key, value)
-        except MlflowException as error:
-            refused = str(error.message)
-        answers.append(Submitted(presented.kind, presented.digest, refused))
+        answers.append(Submitted(presented.kind, presented.digest, registry.hand_in(named, data)))
     return answers
+
+
+def nothing_to_submit(named: Named) -> UsageError:
+    """Return the error where there is no evidence of a version, neither here nor at the gate."""
+    return UsageError(
+        f"there is no evidence about {named}",
+        got="no evidence files about it, and none in its run",
+        expected="signed measurements, pilots, alarms, approvals or waivers",
+        remedy="make some: mlflow-rank assess … --key KEY --register NAME; or give --evidence FILES",
+    )
 
 
 def _about(version: str, files: Sequence[bytes], *, everything: bool) -> Iterator[tuple[Presented, bytes]]:

@@ -1,4 +1,4 @@
-"""Approvals and waivers on the command line: a person's word, bound to what the person saw."""
+"""Approvals and waivers that are written to a file: a person's word, bound to what the person saw."""
 
 from __future__ import annotations
 
@@ -35,12 +35,11 @@ def decide(rank: Call) -> Call:
 
 @pytest.fixture
 def approve(rank: Call) -> Call:
-    """Approve what is asked, or something else, as somebody; into a file of their name."""
+    """Approve or reject what is asked, or something else, as somebody; into a file of their name."""
 
-    def call(name: str, *words: str | Path) -> Result:
-        return rank(
-            "approve", f"{name}{SUFFIX}", *QUESTION, "--key", f"{name}.key", "--comment", "heard twenty clips", *words
-        )
+    def call(name: str, *words: str | Path, verb: str = "approve") -> Result:
+        into = ("--output", f"{name}{SUFFIX}")
+        return rank(verb, *into, *QUESTION, "--key", f"{name}.key", "--comment", "heard twenty clips", *words)
 
     return call
 
@@ -49,7 +48,7 @@ def approve(rank: Call) -> Call:
 def waive(rank: Call) -> Call:
     def call(name: str, *words: str | Path, rule: str = "fresh") -> Result:
         said = ("--rule", rule, "--reason", "the lab is closed", "--ticket", "OPS-7")
-        return rank("waive", f"waiver{SUFFIX}", *QUESTION, "--key", f"{name}.key", *said, *words)
+        return rank("waive", "--output", f"waiver{SUFFIX}", *QUESTION, "--key", f"{name}.key", *said, *words)
 
     return call
 
@@ -156,7 +155,7 @@ def test_who_is_no_reviewer_does_not_approve(decide: Call, approve: Call, name: 
 @pytest.mark.usefixtures("_bob_must_agree")
 def test_a_rejection_is_a_refusal_whatever_the_evidence(decide: Call, approve: Call) -> None:
     approve("ann")
-    approve("bob", "--reject")
+    approve("bob", verb="reject")
 
     result = decide("--approval", f"ann{SUFFIX}", "--approval", f"bob{SUFFIX}")
 
@@ -205,7 +204,7 @@ def test_an_approval_ends(decide: Call, approve: Call, desk: Desk) -> None:
 def test_an_approval_covers_every_policy_that_is_asked(decide: Call, rank: Call, desk: Desk) -> None:
     desk.policy(name="more.yaml", metadata={"name": "more"}, approvals={"count": 1})
     policies = ("--policy", "more.yaml")
-    rank("approve", f"bob{SUFFIX}", *QUESTION, *policies, "--key", "bob.key", "--comment", "yes")
+    rank("approve", "--output", f"bob{SUFFIX}", *QUESTION, *policies, "--key", "bob.key", "--comment", "yes")
 
     result = decide(*policies, "--approval", f"bob{SUFFIX}")
 
@@ -244,7 +243,7 @@ def test_there_is_nothing_to_approve_where_no_policy_asks(approve: Call, desk: D
 
 
 def test_an_approval_is_signed_or_it_is_none(rank: Call) -> None:
-    result = rank("approve", "it.dsse.json", *QUESTION, "--comment", "yes")
+    result = rank("approve", "--output", "it.dsse.json", *QUESTION, "--comment", "yes")
 
     assert result.exit_code == 2
     assert "this must be signed" in result.stderr
@@ -254,7 +253,7 @@ def test_what_was_said_is_never_written_over(approve: Call, desk: Desk) -> None:
     approve("bob")
     before = (desk.place / f"bob{SUFFIX}").read_bytes()
 
-    again = approve("bob", "--reject")
+    again = approve("bob", verb="reject")
 
     assert again.exit_code == 2
     assert "this cannot be written" in again.stderr
@@ -262,7 +261,8 @@ def test_what_was_said_is_never_written_over(approve: Call, desk: Desk) -> None:
 
 
 def test_it_is_written_where_it_can_be(rank: Call) -> None:
-    result = rank("approve", "nowhere/it.dsse.json", *QUESTION, "--comment", "yes", "--key", "bob.key")
+    into = ("--output", "nowhere/it.dsse.json")
+    result = rank("approve", *into, *QUESTION, "--comment", "yes", "--key", "bob.key")
 
     assert result.exit_code == 2
     assert "this cannot be written" in result.stderr

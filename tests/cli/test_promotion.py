@@ -252,7 +252,8 @@ def test_an_approval_holds_for_a_version(promoted: Promoted) -> None:
     question = ("--policy", "approved.yaml", "--version", "models:/encoder/2")
 
     before = call("decide", *question)
-    given = call("approve", "bob.dsse.json", *question, "--key", "bob.key", "--comment", "heard it")
+    into = ("--output", "bob.dsse.json", "--policy", "approved.yaml")
+    given = call("approve", "models:/encoder/2", *into, "--key", "bob.key", "--comment", "heard it")
     after = call("decide", *question, "--approval", "bob.dsse.json")
 
     assert (before.exit_code, given.exit_code, after.exit_code) == (3, 0, 0), given.output

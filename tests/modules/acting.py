@@ -28,9 +28,10 @@ CHAMPION = "alias:champion"
 
 @dataclass(frozen=True)
 class People:
-    """Hands statements in as people would, at a hall."""
+    """Hands statements in as people would, at a hall, about one of its models."""
 
     hall: Hall
+    model: str = MODEL
 
     def policy(self, *rules: Any, **parts: Any) -> None:
         """Lay another policy, which the gate reads at its next call."""
@@ -38,12 +39,12 @@ class People:
         self.hall.desk.write("policies/policy.yaml", evidence.policy_text(*listed, **parts))
 
     def aim(self, number: str, **other: str) -> Aim:
-        about = {"workspace": "default", "model": MODEL, "version": number, "target": CHAMPION}
+        about = {"workspace": "default", "model": self.model, "version": number, "target": CHAMPION}
         return Aim(**(about | {"files": self.hall.desk.digest} | other))
 
-    def hand_in(self, version: str, statement: Statement, by: str | None, *, name: str = MODEL) -> None:
+    def hand_in(self, version: str, statement: Statement, by: str | None, *, name: str | None = None) -> None:
         for key, value in parcels(sealed(statement, None if by is None else key_of(by))):
-            self.hall.store.set_model_version_tag(name, version, ModelVersionTag(key, value))
+            self.hall.store.set_model_version_tag(name or self.model, version, ModelVersionTag(key, value))
 
     def ask(self, number: str, by: str | None = None, comment: str = "", **other: str) -> None:
         now = self.now()
@@ -61,7 +62,7 @@ class People:
     ) -> Statement:
         seen = self.outlook(number)["version"]
         request = {
-            "model": MODEL, "target": CHAMPION, "digest": seen["files"], "version": number, "workspace": "default",
+            "model": self.model, "target": CHAMPION, "digest": seen["files"], "version": number, "workspace": "default",
             "policies": [each["digest"] for each in seen["policies"]], "evidence_digest": seen["evidence_digest"],
         }  # fmt: skip
         how = {"verdict": verdict, "comment": "listened", "now": self.now(), "witnessed": other.pop("witnessed", None)}
@@ -71,10 +72,10 @@ class People:
         statement = acts.rollback_statement(self.aim(version, **other), reason="hisses", now=self.now())
         self.hand_in(version, statement, by)
 
-    def break_glass(self, version: str, by: str | None = "emma", hours: int = 24) -> Statement:
+    def break_glass(self, version: str, by: str | None = "emma", hours: int = 24, **other: str) -> Statement:
         expires = self.now() + timedelta(hours=hours)
         statement = acts.break_glass_statement(
-            self.aim(version), reason="calls drop", ticket="OPS-1", now=self.now(), expires_at=expires
+            self.aim(version, **other), reason="calls drop", ticket="OPS-1", now=self.now(), expires_at=expires
         )
         self.hand_in(version, statement, by)
         return statement
@@ -86,7 +87,7 @@ class People:
         self.hand_in(version, statement, by)
 
     def outlook(self, version: str | None = None) -> dict[str, Any]:
-        return outlook(self.hall.store.gate, "default", MODEL, version, CHAMPION)
+        return outlook(self.hall.store.gate, "default", self.model, version, CHAMPION)
 
     def open(self, kind: str) -> list[Matter]:
         with self.hall.store.engine.connect() as connection:
