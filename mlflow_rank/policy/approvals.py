@@ -87,17 +87,20 @@ class _Word:
         return folded(self.name)
 
     def why_not(self, barred: Barred) -> str | None:
-        """Return why it does not count; None where it does."""
+        """Return why it does not count; None where it does. Whoever may not approve may reject all the same."""
         if not self.is_person:
             return f"{self.name} is a service; approvals are people's"
-        return barred.why_not(self.name, self.key_id) or (self.ended if self.verdict == "approve" else None)
+        if self.verdict == "reject":
+            return None
+        return barred.why_not(self.name, self.key_id) or self.ended
 
 
 def count_approvals(policy: PromotionPolicy, case: Case, now: datetime) -> ApprovalCount:
     """Count people, not signatures: each another person with another key, none of those whom `not_by` names.
 
     An approval is a consent of now: it ends with the key that gave it. A rejection is a veto until it expires, whatever
-    policy, evidence and key: nobody gets rid of it by adding some, or by ending a key.
+    policy, evidence and key: nobody gets rid of it by adding some, or by ending a key; nor by handing in evidence that
+    the rejecter signed.
     """
     barred = Barred.of(policy, case)
     words: list[_Word] = []
@@ -144,8 +147,6 @@ def _why_not(each: Presented, policy: PromotionPolicy, case: Case, now: datetime
         return "it is about other bytes"
     if (content.model, content.target) != (request.model, request.target):
         return f"it is for {content.model} to {content.target}"
-    if content.version is not None and request.version is not None and content.version != request.version:
-        return f"it is for version {content.version}"
     if content.verdict == "approve" and content.version not in (None, request.version) and request.version is not None:
         return f"it is for version {content.version}"
     if content.verdict == "approve" and policy.digest not in content.policies:

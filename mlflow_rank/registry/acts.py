@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from mlflow.exceptions import MlflowException  # noqa: TID253 -- only what stands at MLflow's doors loads this
+
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.checkpoint import checkpoint_of
 from mlflow_rank.audit.entry import Entry, Record
@@ -39,8 +41,11 @@ FRESH = timedelta(hours=1)  # how old an act may be when it is handed in: who si
 UNSIGNED = ("request", "withdrawal")  # may be unsigned: they let nothing happen that policies do not approve
 
 
-class NotTaken(Exception):  # noqa: N818 -- it is no fault, but an answer
-    """An act that is not taken, with the sentence that says why."""
+class NotTaken(MlflowException):  # type: ignore[misc]
+    """An act that is not taken, with the sentence that says why: it rolls the transaction back.
+
+    MLflow's sessions let errors of MLflow's own kind pass as they are; of any other they make a failure of the server.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,10 +224,7 @@ def spoken_against(
     session: Session, workspace: str, former: Former, rules: RulesInForce, now: datetime
 ) -> tuple[str, ...]:
     """Return what speaks against a version by what was handed in since it was approved; a stricter policy does not."""
-    decision = reconsidered(session, workspace, former.basis, rules, now)
-    case = decision.case
-    news = {each.digest for each in (*case.evidence, *case.approvals)} - former.evidence
-    return contrary(decision) if news else ()
+    return contrary(reconsidered(session, workspace, former.basis, rules, now), former.evidence)
 
 
 def _governing(deed: Deed, act: Act) -> Sequence[PromotionPolicy]:

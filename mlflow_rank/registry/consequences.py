@@ -19,6 +19,7 @@ from mlflow_rank.policy.model import PromotionPolicy
 from mlflow_rank.policy.scope import standing
 from mlflow_rank.registry.basis import BREAK_GLASS, Basis
 from mlflow_rank.registry.call import Call
+from mlflow_rank.registry.formerly import approved_by
 from mlflow_rank.registry.gate import Gate
 from mlflow_rank.registry.going_back import GoingBack
 from mlflow_rank.registry.hands import Hands
@@ -115,7 +116,7 @@ class Consequences:
             head = ledger.lock(session.connection())
             flag = _flag(session, held)
             decision = reconsidered(session, held.workspace, basis, rules, now)
-            said = contrary(decision)
+            said = contrary(decision, _known(session, held))
             by_gate = call.by_gate("look_again", held.version, held.target, on_behalf_of=None)
             if said and flag is None:
                 body = {"decision": decision.id, "sentence": "; ".join(said), "actor": by_gate.actor.document()}
@@ -155,6 +156,14 @@ def _flag(session: Session, held: Placement) -> Matter | None:
         kind="flag",
     )  # fmt: skip
     return next(iter(found), None)
+
+
+def _known(session: Session, held: Placement) -> frozenset[str]:
+    """Return the digests of what the approval of a version knew of; of nothing where it was placed without one."""
+    if held.decision is None:
+        return frozenset()
+    former = approved_by(session, held.workspace, held.model, held.target, held.decision)
+    return frozenset() if former is None else former.evidence
 
 
 def _has_expired(session: Session, matter: Matter, now: datetime) -> bool:

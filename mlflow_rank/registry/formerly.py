@@ -42,7 +42,7 @@ def formers(session: Session, workspace: str, model: str, target: str) -> Iterat
         if decision is None or decision in seen:
             continue
         seen.add(decision)
-        former = _former(session, workspace, model, target, decision)
+        former = approved_by(session, workspace, model, target, decision)
         if former is not None and any(
             (move.model, move.target, move.after) == (model, target, former.version) for move in moves_of(entry.content)
         ):
@@ -55,8 +55,8 @@ def formers(session: Session, workspace: str, model: str, target: str) -> Iterat
                 yield former
 
 
-def _former(session: Session, workspace: str, model: str, target: str, decision: str) -> Former | None:
-    """Return what a decision approved, None where it did not approve just this."""
+def approved_by(session: Session, workspace: str, model: str, target: str, decision: str) -> Former | None:
+    """Return what a decision approved for a target; None where it did not, or was erased."""
     entry = ledger.find(session.connection(), "decision", decision)
     if entry is None or entry.is_erased or entry.workspace != workspace:
         return None

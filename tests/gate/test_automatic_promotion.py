@@ -8,9 +8,8 @@ from pathlib import Path
 
 import evidence
 import pytest
-from acting import CHAMPION, MODEL, People, later
+from acting import CHAMPION, MODEL, People, later, refusal
 from gated import Hall
-from mlflow.exceptions import MlflowException
 
 FLAG = "rank.flag"
 
@@ -98,7 +97,7 @@ def test_where_one_policy_wants_people_to_promote_nothing_happens_by_itself(peop
 def test_a_withdrawn_request_promotes_nothing(people: People) -> None:
     version = people.hall.version()
     people.ask(version, by="bob")
-    with pytest.raises(MlflowException, match="only bob or an owner withdraws it"):
+    with refusal("only bob or an owner withdraws it"):
         people.withdraw(version, by="ann")
     people.withdraw(version, by="bob")
     called = f"models:/{MODEL}/{version}"
@@ -113,7 +112,7 @@ def test_the_same_request_is_not_opened_twice(people: People) -> None:
     version = people.hall.version()
     people.ask(version, by="bob")
 
-    with pytest.raises(MlflowException, match=f"version {version} of {MODEL} is already asked for {CHAMPION}"):
+    with refusal(f"version {version} of {MODEL} is already asked for {CHAMPION}"):
         people.ask(version, by="bob", comment="please")
 
     assert len(people.open("request")) == 1
@@ -132,7 +131,7 @@ def test_the_same_request_is_not_opened_twice(people: People) -> None:
 def test_a_request_about_something_else_is_not_taken(people: People, other: dict[str, str], said: str) -> None:
     version = people.hall.version()
 
-    with pytest.raises(MlflowException, match=said):
+    with refusal(said):
         people.ask(version, **other)
 
     assert not people.open("request")
@@ -142,7 +141,7 @@ def test_nobody_asks_for_a_target_that_no_policy_covers(people: People) -> None:
     people.policy(promote="automatic", match={"models": [MODEL], "targets": [CHAMPION]})
     version = people.hall.version()
 
-    with pytest.raises(MlflowException, match="No policy is asked when encoder goes to alias:candidate"):
+    with refusal("No policy is asked when encoder goes to alias:candidate"):
         people.ask(version, target="alias:candidate")
 
 
@@ -151,9 +150,9 @@ def test_a_request_is_good_for_an_hour(people: People) -> None:
     aim = people.aim(version)
     from mlflow_rank.evidence.acts import request_statement
 
-    with pytest.raises(MlflowException, match="good for 1 hour only"):
+    with refusal("good for 1 hour only"):
         people.hand_in(version, request_statement(aim, comment="", now=later(hours=-1.1)), None)
-    with pytest.raises(MlflowException, match="yet to come"):
+    with refusal("yet to come"):
         people.hand_in(version, request_statement(aim, comment="", now=later(hours=1)), None)
 
 
@@ -218,6 +217,22 @@ def test_evidence_that_has_only_aged_speaks_against_nobody(people: People) -> No
     assert people.hall.champion() == version
 
 
+def test_a_policy_that_has_become_stricter_speaks_against_nobody(people: People) -> None:
+    version = people.hall.proved()
+    people.ask(version)
+    stricter = evidence.PILOT_RULE | {"value": 0.99}
+    people.policy(stricter, promote="automatic", on_contrary_evidence="demote")
+
+    people.hall.submit(version, people.hall.desk.alarms(called=f"models:/{MODEL}/{version}"))
+    assert not people.open("flag")
+
+    worse = people.hall.desk.pilot(
+        evidence.pilot(worse_than_chance), called=f"models:/{MODEL}/{version}", now=later(minutes=-5)
+    )
+    people.hall.submit(version, worse)
+    assert people.open("flag")
+
+
 def test_a_rejection_flags_the_champion(people: People) -> None:
     version = people.hall.proved()
     people.ask(version)
@@ -240,5 +255,5 @@ def test_an_approval_ends_at_the_second(people: People) -> None:
         assert people.outlook(version)["version"]["decision"]["verdict"] == "approve"
     with people.at(statement_ends.replace(microsecond=0) + timedelta(seconds=1)):
         assert people.outlook(version)["version"]["decision"]["verdict"] == "deny"
-        with pytest.raises(MlflowException, match="0 of 1 approvals"):
+        with refusal("0 of 1 approvals"):
             people.hall.store.set_registered_model_alias(MODEL, "champion", version)

@@ -9,9 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import evidence
+import pytest
 from filed import key_of
 from gated import MODEL, Hall
 from mlflow.entities.model_registry import ModelVersionTag
+from mlflow.exceptions import MlflowException
 
 from mlflow_rank.audit.entry import Entry
 from mlflow_rank.audit.matters import Matter, open_matters
@@ -119,8 +121,18 @@ class People:
             yield
 
 
+@contextmanager
+def refusal(said: str) -> Iterator[None]:
+    """Expect that the gate refuses: 403, one sentence that begins so, in these words, and never a failure."""
+    with pytest.raises(MlflowException, match=said) as caught:
+        yield
+    assert caught.value.error_code == "PERMISSION_DENIED", caught.value.message
+    assert caught.value.message.startswith("Refused: ")
+    assert "\n" not in caught.value.message
+
+
 def later(**how: float) -> datetime:
     return datetime.now(UTC) + timedelta(**how)
 
 
-__all__ = ["CHAMPION", "MODEL", "Hall", "People", "later"]
+__all__ = ["CHAMPION", "MODEL", "Hall", "People", "later", "refusal"]
