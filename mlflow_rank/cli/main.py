@@ -36,6 +36,11 @@ from mlflow_rank.errors import MlflowRankError
 
 FAULT = 3  # nothing could be decided
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_STOPPED = dict.fromkeys(
+    ("measure", "pilot", "assess"),
+    "what was heard so far is kept; the same command with --resume goes on from there",
+)
+_STOPPED_ELSE = "what was not said to be done was not done; the same command may be given again"
 
 
 class Verbs(click.Group):
@@ -48,9 +53,7 @@ class Verbs(click.Group):
         except MlflowRankError as error:
             _end(f"{error.heading}{error}", error.exit_code)
         except KeyboardInterrupt:
-            _end(
-                "stopped: what was heard so far is kept; the same command with --resume goes on from there", INTERRUPTED
-            )
+            _end(f"stopped: {_STOPPED.get(str(ctx.invoked_subcommand), _STOPPED_ELSE)}", INTERRUPTED)
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise  # click knows what to do
         except Exception:
