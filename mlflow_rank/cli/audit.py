@@ -89,7 +89,7 @@ def history_command(model: str, **options: Any) -> None:
         click.echo(json.dumps([row.document() for row in rows], indent=1))
     else:
         print_history(rows)
-    say(f"{len(rows)} moves")
+    say(f"{len(rows)} {'move' if len(rows) == 1 else 'moves'}")
 
 
 @audit_group.command("as-of", short_help="What lay where on a day.")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.entry import Record
 from mlflow_rank.audit.lookups import evidence_digests
-from mlflow_rank.errors import MlflowRankError
+from mlflow_rank.audit.placements import Move, moves_of
+from mlflow_rank.errors import EvidenceError, MlflowRankError
 from mlflow_rank.evidence.acts import Act, BreakGlass, Review, Rollback
 from mlflow_rank.evidence.contents import Approval, Waiver
 from mlflow_rank.evidence.envelope import read_envelope
@@ -44,6 +45,7 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "break_glass": ("emergency",),
     "review": REVIEWERS,
 }
+LONGEST_WORD = 65_536  # bytes: some texts of 2,000 characters, the digests of 100 policies, and 32 signatures
 MEASURED = ("measurement", "pilot", "alarms")  # what machines say; all else is somebody's own word
 
 
@@ -72,12 +74,17 @@ class Acceptance:
             source = source_of(session, call.workspace, model, version)
         flaw = flaw_of_itself(found, model, rules)  # before anything that takes time
         flaw = flaw or flaw_of_hand(found, call, rules.trust) or flaw_of_place(found, call, version)
+        if flaw is None and found.kind not in MEASURED:
+            flaw = too_long(envelope)
         if flaw is None and isinstance(found.content, Act):
             flaw = flaw_of_act(found.content, call, version, rules, now)
         if flaw is not None:
             self._refuse(call, model, version, found, flaw)
         if vouches(found) and rules.key is not None:
-            envelope = read_envelope(envelope, named="this evidence").signed_by(rules.key).to_json()
+            try:
+                envelope = read_envelope(envelope, named="this evidence").signed_by(rules.key).to_json()
+            except EvidenceError as error:  # it is full of signatures
+                self._refuse(call, model, version, found, f"{error.what}: {error.got}")
             found = present(envelope, trust=rules.trust, named="this evidence", received_at=now)
         state = state_of(source)
         try:
@@ -93,10 +100,12 @@ class Acceptance:
                 head = ledger.lock(session.connection())
                 if source_of(session, call.workspace, model, version) != source or state_of(source) != state:
                     raise refused(f"version {version} of {model} changed while its evidence was read; try again")
+                if gate.rules().digest != rules.digest:  # a key that was revoked meanwhile does nothing any more
+                    raise refused("policies or trust changed while this evidence was read; try again")
                 news = self._news(session, model, version, deed)
                 if news is not None:
                     self._keep(session, head, model, version, news)
-                self.hands.set_tag(model, version, *_short_tag(found))
+                    self.hands.set_tag(model, version, *_short_tag(news.found))
         except NotTaken as said:
             self._refuse(call, model, version, found, str(said))
         except TakenBack as back:
@@ -154,6 +163,9 @@ class Acceptance:
             session.connection(), call.workspace, model, version,
             digest=found.digest, kind=found.kind, envelope=deed.envelope, received_at=deed.at, number=entry.number,
         )  # fmt: skip
+        if done:
+            moves = [move for record in done if record.kind == "change" for move in moves_of(record.body)]
+            self.gate.restate(session, call.workspace, [Move(model, "", version, version), *moves])
 
     def _refuse(self, call: Call, model: str, version: str, found: Presented | None, sentence: str) -> None:
         error = refused(f"this evidence is not taken: {sentence}")
@@ -212,6 +224,13 @@ def vouches(found: Presented) -> bool:
     """Say whether the gate has to sign as well: that a user gave an approval, or that a break-glass went through it."""
     witnessed = isinstance(found.content, Approval) and found.content.witnessed is not None
     return witnessed or isinstance(found.content, BreakGlass)
+
+
+def too_long(envelope: bytes) -> str | None:
+    """Return that somebody's word is longer than people write: it is kept, and read at every decision."""
+    if len(envelope) <= LONGEST_WORD:
+        return None
+    return f"it has {len(envelope):,} bytes; what people ask and say has {LONGEST_WORD:,} at most"
 
 
 def flaw_of_hand(found: Presented, call: Call, trust: TrustStore) -> str | None:
@@ -286,6 +305,14 @@ def _short_tag(found: Presented) -> tuple[str, str]:
     """Return key and value of the tag that people see: one short line."""
     sort = f"evidence.{found.kind}" if found.kind in MEASURED else found.kind
     short = found.digest.removeprefix("sha256:")[:8]
-    by = ", ".join(sorted(each.name for each in found.signers)) or "unsigned"
+    who = {each.name for each in found.signers if found.kind != "break_glass" or "gate" not in each.roles}
+    by = ", ".join(sorted(who)) or "unsigned"
     day = "" if found.made_at is None else f" {found.made_at:%Y-%m-%d}"
-    return f"{PREFIX}{sort}.{short}", f"ok sha256:{short}… {by}{day}"
+    return f"{PREFIX}{sort}.{short}", f"{_in_a_word(found)} sha256:{short}… {by}{day}"
+
+
+def _in_a_word(found: Presented) -> str:
+    """Return what a tag says first: `ok`, which is of the signature, would be misread of what is not well."""
+    if found.kind == "break_glass":
+        return "WITHOUT APPROVAL"
+    return "rejected" if getattr(found.content, "verdict", None) == "reject" else "ok"

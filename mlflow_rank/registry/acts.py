@@ -26,7 +26,7 @@ from mlflow_rank.policy.terms import REVIEWERS
 from mlflow_rank.registry.actor import GATE
 from mlflow_rank.registry.basis import Basis, break_glass_id
 from mlflow_rank.registry.call import Call
-from mlflow_rank.registry.formerly import Former, formers
+from mlflow_rank.registry.formerly import ROLLBACK, Former, formers, no_longer_vouched
 from mlflow_rank.registry.gate import Gate
 from mlflow_rank.registry.hands import Hands
 from mlflow_rank.registry.ledger_records import change_record
@@ -127,9 +127,11 @@ class Acts:
 
     def _request(self, session: Session, deed: Deed, act: PromotionRequest) -> Iterator[Record]:
         already = _matter(session, act, "request")
-        if already is not None and requester_of(session, already) == deed.by:
-            raise NotTaken(f"version {act.version} of {act.model} is already asked for {act.target}")
-        yield _said("request", deed, act, requester=deed.by, comment=act.comment)
+        by = None if already is None else requester_of(session, already)
+        if already is not None and (by is not None or deed.by is None):  # who asked first stays who asked
+            who = "" if by is None or by == deed.by else f", by {by}"
+            raise NotTaken(f"version {act.version} of {act.model} is already asked for {act.target}{who}")
+        yield _said("request", deed, act, requester=deed.by, comment=act.comment, files=deed.files)
 
     def _withdrawal(self, session: Session, deed: Deed, act: Withdrawal) -> list[Record]:
         matter = _matter(session, act, "request")
@@ -148,7 +150,7 @@ class Acts:
         held = ledger.placement(session.connection(), act.workspace, act.model, act.target)
         if held is not None and (held.version, held.decision) == (former.version, former.basis.id):
             raise NotTaken(f"version {act.version} of {act.model} is at {act.target} already")
-        return [self._moved(session, deed, former.basis, "rollback", act.reason)]
+        return [self._moved(session, deed, former.basis, ROLLBACK, act.reason)]
 
     def _former(self, session: Session, deed: Deed, act: Rollback) -> Former:
         """Return what once approved the version, where nothing speaks against it since."""
@@ -180,6 +182,8 @@ class Acts:
             raise NotTaken("the gate has no key to vouch for it with (MLFLOW_RANK_GATE_KEY)")
         if not any("gate" in each.roles for each in deed.found.signers):
             raise NotTaken("the trust file does not name the gate's key with the role gate")
+        if _matter(session, act, "break_glass") is not None:
+            raise NotTaken("its last break-glass waits for a review; until then it is not drawn out")
         within = min(hours(each.break_glass.review_within) for each in policies if each.break_glass is not None)
         basis = Basis(break_glass_id(deed.found.digest), act.model, act.version, act.target, deed.files)
         held = ledger.placement(session.connection(), act.workspace, act.model, act.target)
@@ -192,9 +196,9 @@ class Acts:
         return [replace(opened, reference=basis.id), self._moved(session, deed, basis, "break_glass", act.reason)]
 
     def _review(self, session: Session, deed: Deed, act: Review) -> list[Record]:
-        entry = ledger.find(session.connection(), "break_glass", break_glass_id(act.break_glass))
-        matter = None if entry is None else _matter(session, act, "break_glass", entry.number)
-        if entry is None or matter is None:
+        matter = _matter(session, act, "break_glass")
+        entry = None if matter is None else ledger.entry_at(session.connection(), matter.number)
+        if entry is None or matter is None or not _is_of(act.break_glass, entry):
             raise NotTaken("there is no such break-glass that waits for a review")
         broke = {folded(name) for name in _names(entry)}
         if not deed.people or any(folded(each.name) in broke for each in deed.people):
@@ -224,7 +228,10 @@ def spoken_against(
     session: Session, workspace: str, former: Former, rules: RulesInForce, now: datetime
 ) -> tuple[str, ...]:
     """Return what speaks against a version by what was handed in since it was approved; a stricter policy does not."""
-    return contrary(reconsidered(session, workspace, former.basis, rules, now), former.evidence)
+    decision = reconsidered(session, workspace, former.basis, rules, now)
+    statements = (*decision.case.evidence, *decision.case.approvals)
+    stolen = tuple(dict.fromkeys(no_longer_vouched(former, statements, rules.trust)))
+    return (*contrary(decision, former.evidence), *stolen)
 
 
 def _governing(deed: Deed, act: Act) -> Sequence[PromotionPolicy]:
@@ -246,11 +253,11 @@ def _refuse_unsigned(deed: Deed, asked: Iterable[tuple[PromotionPolicy, Sequence
             raise NotTaken(f"{who} signed it; under policy {named} a person with the role {' or '.join(roles)} {does}")
 
 
-def _matter(session: Session, act: Act, kind: str, number: int | None = None) -> Matter | None:
+def _matter(session: Session, act: Act, kind: str) -> Matter | None:
     found = open_matters(
         session.connection(), workspace=act.workspace, model=act.model, version=act.version, target=act.target,
     )  # fmt: skip
-    return next((each for each in found if each.kind == kind and number in (None, each.number)), None)
+    return next((each for each in found if each.kind == kind), None)
 
 
 def _said(kind: str, deed: Deed, act: Act, **more: object) -> Record:
@@ -266,6 +273,13 @@ def _said(kind: str, deed: Deed, act: Act, **more: object) -> Record:
 
 def _signers(deed: Deed) -> list[str]:
     return sorted({each.name for each in deed.people})
+
+
+def _is_of(statement: str, entry: Entry) -> bool:
+    """Say whether the entry of a break-glass is of this statement: all of its digest, where it was not erased."""
+    if entry.is_erased:
+        return entry.reference == break_glass_id(statement)
+    return entry.content.get("statement") == statement
 
 
 def _names(entry: Entry) -> list[str]:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.entry import Record
+from mlflow_rank.audit.lookups import placed_on
 from mlflow_rank.audit.matters import Matter, open_matters
-from mlflow_rank.audit.placements import Placement
+from mlflow_rank.audit.placements import Move, Placement
 from mlflow_rank.policy.contrary import contrary
 from mlflow_rank.policy.decision import Decision
-from mlflow_rank.policy.model import PromotionPolicy
 from mlflow_rank.policy.scope import standing
 from mlflow_rank.registry.basis import BREAK_GLASS, Basis
 from mlflow_rank.registry.call import Call
@@ -68,18 +68,15 @@ class Consequences:
     def end_break_glasses(self, call: Call, now: datetime) -> None:
         """Go back from every version of a workspace whose break-glass has expired, where there is something to go to.
 
-        It stays open until it is reviewed. Where nothing was approved before, the version stays where it is: that is
-        shown, and consumers who verify refuse it.
+        Whether it was reviewed makes no difference; one that was not stays open until it is. Where nothing was approved
+        before, the version stays where it is: that is shown, and consumers who verify refuse it.
         """
         with self.gate.sessions.reading() as session:
-            connection = session.connection()
-            found = open_matters(connection, workspace=call.workspace, kind="break_glass")
+            found = placed_on(session.connection(), BREAK_GLASS, call.workspace)
             expired = [each for each in found if _has_expired(session, each, now)]
-            held = [ledger.placement(connection, each.workspace, each.model, each.target) for each in expired]
-        for matter, placement in zip(expired, held, strict=True):
-            if placement is not None and _is_of(placement, matter):
-                about = replace(call, models=(placement.model,))
-                self._going_back.from_(about, placement, "break_glass_expired", "its break-glass has expired")
+        for placement in expired:
+            about = replace(call, models=(placement.model,))
+            self._going_back.from_(about, placement, "break_glass_expired", "its break-glass has expired")
 
     @property
     def _going_back(self) -> GoingBack:
@@ -98,7 +95,7 @@ class Consequences:
         )
         try:
             promoted = self.gate.place_once_approved(
-                by_gate, model, version, request.target, lambda: self.hands.place(model, version, request.target)
+                by_gate, model, version, request, lambda: self.hands.place(model, version, request.target)
             )
         except Refused:
             return  # that is recorded; what was taken in stays taken, and the request open
@@ -114,9 +111,12 @@ class Consequences:
         now = self.gate.clock()
         with self.gate.sessions.transaction() as session:
             head = ledger.lock(session.connection())
+            if ledger.placement(session.connection(), *held.key) != held:
+                return  # it was moved meanwhile
             flag = _flag(session, held)
             decision = reconsidered(session, held.workspace, basis, rules, now)
-            said = contrary(decision, _known(session, held))
+            known = _known(session, held)
+            said = contrary(decision, known)
             by_gate = call.by_gate("look_again", held.version, held.target, on_behalf_of=None)
             if said and flag is None:
                 body = {"decision": decision.id, "sentence": "; ".join(said), "actor": by_gate.actor.document()}
@@ -125,15 +125,22 @@ class Consequences:
                 append(session, head, by_gate, rules, records, now)
                 words = f"{held.target}: {'; '.join(said)}; decision {decision.id}"
                 self.hands.set_tag(held.model, held.version, FLAG, words[:_LONGEST])
+                self.gate.restate(session, held.workspace, [_where_it_is(held)])
             elif flag is not None and not said:
                 records = [closing(flag, "nothing speaks against it any more", decision.id)]
                 append(session, head, by_gate, rules, records, now)
                 self.hands.delete_tag(held.model, held.version, FLAG)
-        if said and _demotes(decision):
+                self.gate.restate(session, held.workspace, [_where_it_is(held)])
+        # what was placed in an emergency, in spite of everything, is judged by its review and ended by the clock
+        if said and not (held.decision or "").startswith(BREAK_GLASS) and _demotes(decision, known):
             self._going_back.from_(call, held, "demotion", "; ".join(said))
 
 
 _LONGEST = 200  # characters of a tag: it stands in a narrow column
+
+
+def _where_it_is(held: Placement) -> Move:
+    return Move(held.model, held.target, held.version, held.version)
 
 
 def _is_automatic(rules: RulesInForce, model: str, target: str) -> bool:
@@ -141,12 +148,13 @@ def _is_automatic(rules: RulesInForce, model: str, target: str) -> bool:
     return stands.kind == "governed" and all(policy.promote == "automatic" for policy in stands.policies)
 
 
-def _demotes(decision: Decision) -> bool:
-    """Say whether a policy that denies wants what it denies to go."""
+def _demotes(decision: Decision, known: frozenset[str]) -> bool:
+    """Say whether a policy by which something speaks against what is placed wants that to go."""
     return any(
-        not ruling.passes and ruling.policy.on_contrary_evidence == "demote" and ruling.policy.mode == "enforce"
+        ruling.policy.on_contrary_evidence == "demote"
+        and ruling.policy.mode == "enforce"
+        and contrary(replace(decision, rulings=(ruling,)), known)
         for ruling in decision.rulings
-        if isinstance(ruling.policy, PromotionPolicy)
     )
 
 
@@ -166,12 +174,9 @@ def _known(session: Session, held: Placement) -> frozenset[str]:
     return frozenset() if former is None else former.evidence
 
 
-def _has_expired(session: Session, matter: Matter, now: datetime) -> bool:
-    entry = ledger.entry_at(session.connection(), matter.number)
+def _has_expired(session: Session, held: Placement, now: datetime) -> bool:
+    """Say whether the break-glass behind a placement is over; one that was erased, and tells no time, is."""
+    entry = ledger.find(session.connection(), "break_glass", str(held.decision))
     if entry is None or entry.is_erased:
-        return False
+        return True
     return now >= datetime.fromisoformat(str(entry.content["expires_at"]))
-
-
-def _is_of(placement: Placement, matter: Matter) -> bool:
-    return placement.version == matter.version and str(placement.decision).startswith(BREAK_GLASS)

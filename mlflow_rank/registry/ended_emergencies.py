@@ -6,8 +6,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from mlflow_rank.audit.matters import open_matters
+from mlflow_rank.audit.lookups import placed_on
 from mlflow_rank.registry.actor import GATE, Actor
+from mlflow_rank.registry.basis import BREAK_GLASS
 from mlflow_rank.registry.call import Call
 from mlflow_rank.registry.consequences import Consequences
 
@@ -23,7 +24,7 @@ def end_emergencies(store: Any, now: datetime, stopping: Callable[[], bool] = la
     from mlflow.utils.workspace_context import clear_server_request_workspace, set_server_request_workspace
 
     with store.gate.sessions.reading() as session:
-        workspaces = {each.workspace for each in open_matters(session.connection(), kind="break_glass")}
+        workspaces = {each.workspace for each in placed_on(session.connection(), BREAK_GLASS)}
     for workspace in sorted(workspaces):
         if stopping():
             return

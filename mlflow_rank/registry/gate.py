@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,13 +21,15 @@ from mlflow_rank.policy.scope import Standing, standing
 from mlflow_rank.policy.targets import canonical_target
 from mlflow_rank.registry.basis import BREAK_GLASS, Basis
 from mlflow_rank.registry.call import Call
+from mlflow_rank.registry.description import NOTICE, with_decision, with_notice
 from mlflow_rank.registry.joined_sessions import JoinedSessions
 from mlflow_rank.registry.ledger_records import append, change_record, decision_record, refusal_record
 from mlflow_rank.registry.moves import in_words, moves_between, targets_of
-from mlflow_rank.registry.open_requests import closings
+from mlflow_rank.registry.notices import Notice, notices_of
+from mlflow_rank.registry.open_requests import OpenRequest, closings
 from mlflow_rank.registry.prompts import is_really_a_prompt
 from mlflow_rank.registry.question import Hashed, Question
-from mlflow_rank.registry.refusal import refused
+from mlflow_rank.registry.refusal import refused, why_refused
 from mlflow_rank.registry.rules_in_force import ReadRules, RulesInForce
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Gate:
         sessions: the store's.
         rules: reads what is in force at this moment.
         table: a decision as a Markdown table.
+        notices: flags and break-glasses of a version as Markdown.
         client: reads runs and logged models.
         clock: the time, with its zone.
     """
@@ -61,6 +64,7 @@ class Gate:
     sessions: JoinedSessions
     rules: ReadRules
     table: Callable[[Decision], str]
+    notices: Callable[[Sequence[Notice]], str]
     client: Callable[[], MlflowClient]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -73,19 +77,28 @@ class Gate:
         return self._placed(call, model, version, target, carry_out)
 
     def place_once_approved(
-        self, call: Call, model: str, version: str, target: str, carry_out: Callable[[], object]
+        self, call: Call, model: str, version: str, request: OpenRequest, carry_out: Callable[[], object]
     ) -> bool:
         """Carry out a move that the gate makes by itself as soon as policies approve it; say whether they do.
 
-        That they do not yet is no refusal, and is not recorded.
+        That they do not yet is no refusal, and is not recorded. Nothing happens either where the request was withdrawn
+        meanwhile, or was made for other files than the version has now.
 
         Raises:
             MlflowException: it cannot be decided (403, recorded), or MLflow itself refuses it; nothing has changed.
         """
-        return self._placed(call, model, version, target, lambda: bool(carry_out() or True), patient=True) is True
+        made: Callable[[], bool] = lambda: bool(carry_out() or True)  # noqa: E731 -- a word on what it returns
+        return self._placed(call, model, version, request.target, made, asked=request) is True
 
     def _placed(
-        self, call: Call, model: str, version: str, target: str, carry_out: Callable[[], Result], patient: bool = False
+        self,
+        call: Call,
+        model: str,
+        version: str,
+        target: str,
+        carry_out: Callable[[], Result],
+        *,
+        asked: OpenRequest | None = None,
     ) -> Result:
         rules = self.rules()
         stands = self.standing(rules, call.workspace, model, target)
@@ -109,8 +122,8 @@ class Gate:
                     case = again.case(session, rules.trust, now, _known(call))
                 policies = [policy for _, policy in rules.policies if isinstance(policy, PromotionPolicy)]
                 decision = decide(policies, case, self.clock().replace(microsecond=0))
-                if patient and decision.verdict != "approve":
-                    ledger.release(session.connection())
+                stands_still = asked is None or (again.request == asked and now.candidate == asked.files)
+                if asked is not None and not (stands_still and decision.verdict == "approve"):
                     return None  # type: ignore[return-value]  # of `place_once_approved` only
                 return self._settle(session, head, call, decision, rules, carry_out)
         return self.refuse(call, "what the decision depends on kept changing; try again", target=target)
@@ -193,10 +206,13 @@ class Gate:
             records.append(change_record(call, moves, basis))
             records += closings(session, call.workspace, basis)
         else:
-            error = refused(decision.sentence.removeprefix("denied: "), decision)
+            error = refused(why_refused(decision), decision)
             records.append(refusal_record(call, error.message, decision.case.request.target, decision))
         append(session, head, call, rules, records, self.clock())
         self._describe(session, call, decision)
+        if allowed:
+            there = Move(basis.model, basis.target, basis.version, basis.version)
+            self.restate(session, call.workspace, [there, *moves], new=False)
         if not allowed:
             session.commit()
             raise error
@@ -278,10 +294,25 @@ class Gate:
             head = ledger.lock(session.connection())
             append(session, head, call, self.rules(), [refusal_record(call, sentence, target)], self.clock())
 
-    def _describe(self, session: Session, call: Call, decision: Decision) -> None:
+    def restate(self, session: Session, workspace: str, moves: Iterable[Move], *, new: bool = True) -> None:
+        """Say on the pages of versions what nobody may overlook of them, and no longer what is over.
+
+        Args:
+            session: of the transaction in which it happened, after it is in the ledger.
+            workspace: of the models.
+            moves: name the versions, before and after.
+            new: whether there may be something to say where nothing was said before.
+        """
         from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 
-        from mlflow_rank.registry.description import with_decision
+        for model, version in sorted({(each.model, one) for each in moves for one in (each.before, each.after) if one}):
+            row = session.get(SqlModelVersion, (workspace, model, int(version)))
+            if row is not None and (new or NOTICE in (row.description or "")):
+                said = self.notices(notices_of(session, workspace, model, version))
+                row.description = with_notice(row.description, said)
+
+    def _describe(self, session: Session, call: Call, decision: Decision) -> None:
+        from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 
         request = decision.case.request
         row = session.get(SqlModelVersion, (call.workspace, request.model, int(request.version or 0)))

@@ -6,7 +6,7 @@ Each method does what MLflow's does; the table in `doors.py` says what the gate 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from mlflow import MlflowClient  # noqa: TID253 -- MLflow loads this file, nobody else does
@@ -27,14 +27,16 @@ from mlflow_rank.policy.decision import Decision
 from mlflow_rank.policy.scope import Standing, standing
 from mlflow_rank.registry.acceptance import Acceptance
 from mlflow_rank.registry.call import Call
-from mlflow_rank.registry.description import without_decision
+from mlflow_rank.registry.description import without_gate
 from mlflow_rank.registry.doors import undecided_methods
 from mlflow_rank.registry.gate import Gate
 from mlflow_rank.registry.hands import Hands
 from mlflow_rank.registry.joined_sessions import JoinedSessions
 from mlflow_rank.registry.mlflow_webhooks import alias_moved
+from mlflow_rank.registry.notices import Notice
 from mlflow_rank.registry.rules_in_force import ReadRules
 from mlflow_rank.registry.tag_parcel import PREFIX, Part, joined, unpacked
+from mlflow_rank.registry.unreviewed import refuse_unreviewed
 from mlflow_rank.registry.version_bytes import Source, refuse_foreign
 from mlflow_rank.registry.version_numbers import number_of
 
@@ -49,7 +51,14 @@ class _Gated:
     engine: Any
     _get_active_workspace: Callable[[], str]
 
-    def __init__(self, db_uri: str, *, rules: ReadRules, table: Callable[[Decision], str]) -> None:
+    def __init__(
+        self,
+        db_uri: str,
+        *,
+        rules: ReadRules,
+        table: Callable[[Decision], str],
+        notices: Callable[[Sequence[Notice]], str],
+    ) -> None:
         super().__init__(db_uri)  # type: ignore[call-arg]
         undecided = undecided_methods(self.base)
         if undecided:
@@ -59,7 +68,7 @@ class _Gated:
             )
         prepare(self.engine)
         self.ManagedSessionMaker = JoinedSessions(self.ManagedSessionMaker)
-        self.gate = Gate(self.ManagedSessionMaker, rules, table, MlflowClient)
+        self.gate = Gate(self.ManagedSessionMaker, rules, table, notices, MlflowClient)
 
     # decided
 
@@ -96,19 +105,20 @@ class _Gated:
         self.gate.watch(call, lambda: super(_Gated, self).delete_registered_model_alias(name, alias))  # type: ignore[misc]
 
     def delete_model_version(self, name: str, version: str | int) -> None:
-        """As MLflow's; refused for a version that a protected target points at."""
+        """As MLflow's; refused for a version that a protected target points at, or that waits for a review."""
         call = self._call("delete_model_version", name, version)
-        self.gate.watch(call, lambda: super(_Gated, self).delete_model_version(name, version))  # type: ignore[misc]
+        self._watch_reviewed(call, lambda: super(_Gated, self).delete_model_version(name, version))  # type: ignore[misc]
 
     def delete_registered_model(self, name: str) -> None:
-        """As MLflow's; refused where a protected target of it points at a version."""
+        """As MLflow's; refused where a protected target of it points at a version, or one waits for a review."""
         call = self._call("delete_registered_model", name)
-        self.gate.watch(call, lambda: super(_Gated, self).delete_registered_model(name))  # type: ignore[misc]
+        self._watch_reviewed(call, lambda: super(_Gated, self).delete_registered_model(name))  # type: ignore[misc]
 
     def rename_registered_model(self, name: str, new_name: str) -> Any:
-        """As MLflow's; refused where a target is protected under the old name or the new."""
+        """As MLflow's; refused where a target is protected under the old name or the new, or one waits for a review."""
         call = self._call("rename_registered_model", name, also=(new_name,), new_name=new_name)
-        return self.gate.watch(call, lambda: super(_Gated, self).rename_registered_model(name, new_name))  # type: ignore[misc]
+        rename = super().rename_registered_model  # type: ignore[misc]
+        return self._watch_reviewed(call, lambda: rename(name, new_name))
 
     # vetted
 
@@ -136,7 +146,7 @@ class _Gated:
         evidence is submitted anew. A reference to a run becomes the address that it stands for, which can be sealed.
         """
         kept = self._without_copied(source, tags)
-        description = description and without_decision(description)
+        description = description and without_gate(description)
         self._refuse_reserved("create_model_version", name, None, [tag.key for tag in kept])
         stands = self._standing_of(name)
         if name and not stands.left_alone:
@@ -221,6 +231,16 @@ class _Gated:
             base.delete_model_version_tag,
             moved,
         )
+
+    def _watch_reviewed(self, call: Call, carry_out: Callable[[], Any]) -> Any:
+        """Carry out what takes a version away, unless its break-glass has to be reviewed first."""
+
+        def unless_unreviewed() -> Any:
+            with self.ManagedSessionMaker() as session:  # that of the gate
+                refuse_unreviewed(session, call)
+            return carry_out()
+
+        return self.gate.watch(call, unless_unreviewed)
 
     def _call(
         self,

@@ -13,7 +13,7 @@ from mlflow_rank.registry.acts import spoken_against
 from mlflow_rank.registry.basis import BREAK_GLASS
 from mlflow_rank.registry.call import Call
 from mlflow_rank.registry.formerly import Former, formers
-from mlflow_rank.registry.gate import Gate
+from mlflow_rank.registry.gate import Gate, TakenBack
 from mlflow_rank.registry.hands import Hands
 from mlflow_rank.registry.ledger_records import append, change_record
 from mlflow_rank.registry.question import source_of
@@ -50,19 +50,24 @@ class GoingBack:
                 digest = files_digest(source, self.gate.client())
             if source is None or digest != former.basis.files:
                 continue  # it was deleted, or its files are no longer those that were approved
-            if self._went(call, held, former, (source, state), door, reason):
+            try:
+                went = self._went(call, held, former, (source, state), door, reason)
+            except TakenBack:
+                continue  # it would leave a place to a version that nobody was asked about
+            if went:
                 self.hands.moved(held.model, former.version, held.target)
                 return former.version
         return None
 
     def _before(self, held: Placement) -> list[Former]:
-        """Return what could take its place, the last approved first."""
+        """Return what could take its place, what was there last first; never what people have taken away since."""
         with self.gate.sessions.reading() as session:
             limit = _approved_at(session, held)
             found = formers(session, held.workspace, held.model, held.target)
             older = [each for each in found if each.version != held.version and (limit is None or each.number < limit)]
+            kept = sorted((each for each in older if not each.taken_away), key=lambda each: each.placed, reverse=True)
             rules, now = self.gate.rules(), self.gate.clock()
-            return [each for each in older if not spoken_against(session, held.workspace, each, rules, now)]
+            return [each for each in kept if not spoken_against(session, held.workspace, each, rules, now)]
 
     def _went(
         self, call: Call, held: Placement, former: Former, files: tuple[Source, str | None], door: str, reason: str
@@ -83,6 +88,7 @@ class GoingBack:
                 session, by_gate, lambda: self.hands.place(held.model, former.version, held.target), rules, former.basis
             )
             append(session, head, by_gate, rules, [change_record(by_gate, moves, former.basis)], self.gate.clock())
+            self.gate.restate(session, held.workspace, moves, new=False)
         return True
 
 

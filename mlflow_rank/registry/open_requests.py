@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.entry import Record
@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenRequest:
-    """A request that no later entry has closed; `requester` is None where nobody known asked."""
+    """A request that no later entry has closed; `requester` is None where nobody known asked.
+
+    `files` is the digest of the files that it was made for; None where that was erased.
+    """
 
     number: int
     target: str
     requester: str | None
+    files: str | None = None
 
 
 def requests_of(
@@ -31,7 +35,7 @@ def requests_of(
     found = open_matters(
         session.connection(), workspace=workspace, model=model, version=version, target=target, kind="request"
     )
-    return [OpenRequest(each.number, each.target, requester_of(session, each)) for each in found]
+    return [_opened(each, _said(session, each)) for each in found]
 
 
 def closing(matter: Matter, how: str, decision: str | None = None) -> Record:
@@ -54,8 +58,18 @@ def closings(session: Session, workspace: str, basis: Basis) -> Iterator[Record]
 
 def requester_of(session: Session, matter: Matter) -> str | None:
     """Return who opened a request; None where nobody known did, or it was erased."""
+    return _text(_said(session, matter), "requester")
+
+
+def _opened(matter: Matter, body: Mapping[str, Any]) -> OpenRequest:
+    return OpenRequest(matter.number, matter.target, _text(body, "requester"), _text(body, "files"))
+
+
+def _said(session: Session, matter: Matter) -> Mapping[str, Any]:
     entry = ledger.entry_at(session.connection(), matter.number)
-    if entry is None or entry.is_erased:
-        return None
-    requester = entry.content.get("requester")
-    return requester if isinstance(requester, str) else None
+    return {} if entry is None or entry.is_erased else entry.content
+
+
+def _text(body: Mapping[str, Any], name: str) -> str | None:
+    value = body.get(name)
+    return value if isinstance(value, str) else None

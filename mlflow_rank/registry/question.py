@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.lookups import evidence_digests
+from mlflow_rank.audit.matters import open_matters
 from mlflow_rank.errors import MlflowRankError
-from mlflow_rank.evidence.presented import Presented, present
+from mlflow_rank.evidence.presented import KINDS_OF_ACTS, Presented, present
 from mlflow_rank.policy.case import Candidate, Case, Champion, NoChampion, Request, UnknownChampion
 from mlflow_rank.registry.moves import targets_of
 from mlflow_rank.registry.open_requests import OpenRequest, requests_of
@@ -67,7 +68,8 @@ class Question:
     """Which version is to go where, what its files are, what was submitted for it, and who holds the target now.
 
     `evidence` and `champions` are the digests of statements, `state` is that of the files, wherever they lie: two
-    questions that are equal have the same answer.
+    questions that are equal have the same answer. `flagged` are other versions that something speaks against at this
+    target, each with what was submitted for it: who registers the same files anew does not get rid of that.
     """
 
     workspace: str
@@ -80,6 +82,7 @@ class Question:
     holder: Holder | None
     champions: tuple[str, ...]
     request: OpenRequest | None = None
+    flagged: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
     def read(cls, session: Session, workspace: str, model: str, version: str, target: str) -> Question:
@@ -101,6 +104,7 @@ class Question:
             holder,
             () if holder is None else _kept(session, workspace, model, holder.version),
             next(iter(requests_of(session, workspace, model, version, target)), None),
+            _flagged(session, workspace, model, version, target),
         )
 
     def hashed(self, client: MlflowClient) -> Hashed:
@@ -128,6 +132,9 @@ class Question:
         """
         requester = actor if self.request is None or self.request.requester is None else self.request.requester
         found = presented_of(session, self.workspace, self.model, self.version, trust)
+        for version, _ in self.flagged:
+            others = presented_of(session, self.workspace, self.model, version, trust)
+            found += [each for each in others if files.candidate in each.subjects]
         champion: Champion | NoChampion | UnknownChampion = NoChampion()
         if self.holder is not None:
             champion = self._champion(session, self.holder, trust, files.champion)
@@ -205,13 +212,25 @@ def _unhashed(session: Session, workspace: str, model: str, version: str) -> Hol
     return Holder(version, None, source)
 
 
+def _flagged(
+    session: Session, workspace: str, model: str, version: str, target: str
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    flags = open_matters(session.connection(), workspace=workspace, model=model, target=target, kind="flag")
+    others = sorted({each.version for each in flags} - {version})
+    return tuple((each, _kept(session, workspace, model, each)) for each in others)
+
+
 def _kept(session: Session, workspace: str, model: str, version: str) -> tuple[str, ...]:
     return evidence_digests(session.connection(), workspace, model, version)
 
 
 def presented_of(session: Session, workspace: str, model: str, version: str, trust: TrustStore) -> list[Presented]:
-    """Return what was taken about a version, with its signatures judged as of when it came."""
+    """Return what was taken about a version, with its signatures judged as of when it came.
+
+    Acts are left out: they are done, and decide nothing.
+    """
     return [
         present(each.envelope, trust=trust, named=each.kind, received_at=datetime.fromisoformat(each.received_at))
         for each in ledger.evidence_of(session.connection(), workspace, model, version)
+        if each.kind not in KINDS_OF_ACTS
     ]

@@ -1,7 +1,8 @@
 """A decision as markdown, for a comment on a pull request and for the description of a version in MLflow.
 
 What others wrote (names of models, people and groups, reasons) is escaped for both places; see `untrusted_text`. What
-folds away is HTML inside, which GitHub and MLflow's showdown render alike.
+folds away on GitHub stands open in MLflow's pages, which take `<details>` out; they also set tables without any space
+between columns, so that cells for a description bring their own.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from mlflow_rank.reports.untrusted_text import in_markdown
 RECORD = f"{API}/decisions/"  # where a gated server answers with the decision and its signature
 _COLUMNS = ("result", "rule", "observed", "n", "asked", "margin", "layer")
 _RIGHT = frozenset({"n", "margin"})
+_GAP = "&emsp;"  # which is no white space to what trims cells
 _LOUD = {"fail": "**FAIL**", "unknown": "**unknown**", "waived": "*waived*"}
 
 
@@ -46,32 +48,52 @@ def decision_in_description(decision: Approve | Deny) -> str:
     carried_out = isinstance(decision, Approve) or not decision.enforced
     done = "nothing; it was carried out." if carried_out else next_step(decision)
     kept = f"**Full record:** [decision {decision.id}]({RECORD}{decision.id}), or `mlflow-rank audit history`."
-    return "\n".join((*_lines(decision, done), "", kept)) + "\n"
+    if not carried_out:
+        asked = decision.case.request
+        command = why_command(asked.model, asked.version, asked.target)
+        kept += f" **What lacks now, and who can supply it:** {command}."
+    heading, *rest = _lines(decision, done, gap=_GAP)
+    return "\n".join((*headed(heading.removeprefix("### ")), *rest, "", kept)) + "\n"
 
 
-def _lines(decided: Approve | Deny | Watched, next_words: str) -> Iterator[str]:
+def headed(words: str) -> tuple[str, str]:
+    """Return a heading of a description that begins with its first word: lists of versions show ten characters of it.
+
+    >>> headed("DENIED: encoder version 7")
+    ('DENIED: encoder version 7', '---')
+    """
+    return words, "---"
+
+
+def why_command(model: str, version: str | None, target: str) -> str:
+    """Return the command that says what a version lacks, as markdown."""
+    address = in_markdown(f"models:/{model}/{version}")
+    return f"<code>mlflow-rank why {address} --to {in_markdown(target)}</code>"
+
+
+def _lines(decided: Approve | Deny | Watched, next_words: str, *, gap: str = "") -> Iterator[str]:
     more = f" ({aside(decided)})" if aside(decided) else ""
     yield f"### {verdict(decided)}{more}: {in_markdown(about(decided))}"
     yield ""
     yield "; ".join(f"**{name}** {in_markdown(words)}" for name, words in facts(decided)) + "."
     for section in sections(decided):
         yield ""
-        yield from _section(section)
+        yield from _section(section, gap)
     yield ""
     yield f"**Next:** {in_markdown(next_words)}"
     yield ""
     yield from _details(decided)
 
 
-def _section(section: Section) -> Iterator[str]:
+def _section(section: Section, gap: str) -> Iterator[str]:
     yield f"#### {in_markdown(section.title)}: {section.answer}"
     yield ""
-    yield _row(_COLUMNS)
+    yield _row(_COLUMNS, gap)
     yield _row(["--:" if title in _RIGHT else ":--" for title in _COLUMNS])
     parts = groups(section)
     for part in parts:
         for group in part:
-            yield from (_row(_cells(section, finding)) for finding in group.findings)
+            yield from (_row(_cells(section, finding), gap) for finding in group.findings)
     explained = [group for part in parts for group in part if group.notes]
     if explained:
         yield ""
@@ -132,8 +154,10 @@ def _folded(summary: str, lines: Sequence[str]) -> Iterator[str]:
     yield "</details>"
 
 
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def _row(cells: Sequence[str], gap: str = "") -> str:
+    """Return a row of a table, with `gap` behind what stands in its cells but for the last."""
+    spaced = [f"{cell}{gap}" if cell else cell for cell in cells[:-1]]
+    return f"| {' | '.join((*spaced, *cells[-1:]))} |"
 
 
 def _ended(sentence: str) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
-from mlflow_rank.reports.bars import UNICODE
-from mlflow_rank.reports.terminal import console_for, glyphs_for, print_to
+from mlflow_rank.reports.columns import print_columns
 from mlflow_rank.reports.untrusted_text import plain
 
 if TYPE_CHECKING:
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from mlflow_rank.audit.reconcile import Finding
     from mlflow_rank.audit.verification import Verified
 
-_CERTAIN_TERMINAL = 120  # columns, where nothing is known about a file's or pipe's width
 _DIGEST = 19  # characters of a digest that are shown: `sha256:` and twelve
 
 
@@ -34,7 +31,7 @@ def print_history(rows: Iterable[Row], *, stream: TextIO | None = None) -> None:
         )
         for row in rows
     ]
-    _print(("when (UTC)", "target", "version", "who", "decision", "why, and on which evidence"), cells, stream)
+    print_columns(("when (UTC)", "target", "version", "who", "decision", "why, and on which evidence"), cells, stream)
 
 
 def print_placements(placements: Iterable[Placement], *, stream: TextIO | None = None) -> None:
@@ -51,7 +48,7 @@ def print_placements(placements: Iterable[Placement], *, stream: TextIO | None =
         )
         for each in placements
     ]
-    _print(("workspace", "model", "target", "version", "decision", "entry", "files"), cells, stream)
+    print_columns(("workspace", "model", "target", "version", "decision", "entry", "files"), cells, stream)
 
 
 def finding_lines(findings: Iterable[Finding]) -> Iterator[str]:
@@ -79,21 +76,6 @@ def verified_lines(found: Verified, *, kept: int) -> Iterator[str]:
     if not kept:
         yield "remark       without a checkpoint that was kept elsewhere (--checkpoint), nobody can tell whether the"
         yield "             ledger was cut short or written anew as a whole"
-
-
-def _print(titles: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO | None) -> None:
-    from rich import box
-    from rich.table import Table
-
-    stream = stream or sys.stdout
-    console = console_for(stream, width=None, colour=None, without_terminal=_CERTAIN_TERMINAL)
-    unicode = glyphs_for(stream) is UNICODE
-    table = Table(box=box.SIMPLE_HEAD if unicode else box.ASCII2, show_edge=False, pad_edge=False)
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*map(plain, row))
-    print_to(console, table, stream)
 
 
 def _why(row: Row) -> str:

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from mlflow_rank.registry.outlook_document import Matter, Outlook
-from mlflow_rank.reports.bars import UNICODE
-from mlflow_rank.reports.terminal import console_for, encodable, glyphs_for, print_to
+from mlflow_rank.reports.columns import print_columns
+from mlflow_rank.reports.terminal import encodable, in_width
 from mlflow_rank.reports.untrusted_text import plain
 from mlflow_rank.reports.why_words import matter_words, shown, when
 
-_CERTAIN_TERMINAL = 120  # columns, where nothing is known about a file's or pipe's width
 _DIGEST = 19  # characters of a digest that are shown: `sha256:` and twelve
 _WEIGHED = ("measurement", "pilot", "alarms", "approval", "waiver")  # no acts, which policies do not look at
 _PLACED = ("model", "target", "version", "since (UTC)", "by", "decision")
@@ -30,7 +29,7 @@ def print_standing(outlooks: Sequence[Outlook], *, version: str | None = None, s
     """
     stream = stream or sys.stdout
     for line in loud_lines(outlooks, version=version):
-        stream.write(encodable(f"{line}\n", stream))
+        stream.write(encodable(f"{in_width(line, stream) if line.startswith('!!') else line}\n", stream))
     placed = [
         (each.model, at.target, at.version, when(at.at), _by(at.by, at.on_behalf_of), at.decision or "none")
         for each in outlooks
@@ -43,10 +42,10 @@ def print_standing(outlooks: Sequence[Outlook], *, version: str | None = None, s
         for one in each.open("request", version=version)
     ]
     if placed:
-        _print(_PLACED, placed, stream)
+        print_columns(_PLACED, placed, stream)
     if asked:
         stream.write("\nopen requests\n" if placed else "open requests\n")
-        _print(_ASKED, asked, stream)
+        print_columns(_ASKED, asked, stream)
     if not placed and not asked:
         stream.write("nothing is placed, and nobody has asked for anything\n")
 
@@ -92,26 +91,12 @@ def print_promotion(outlook: Outlook, target: str, *, stream: TextIO | None = No
         for each in ruling.get("findings") or ()
     ]
     if found:
-        _print(_FOUND, found, stream)
+        print_columns(_FOUND, found, stream)
 
 
 def _urgency(item: tuple[str, Matter]) -> tuple[int, int]:
     _, matter = item
     return (0 if matter.overdue else 1 if matter.kind == "break_glass" else 2, matter.number)
-
-
-def _print(titles: Sequence[str], rows: Sequence[Sequence[str]], stream: TextIO) -> None:
-    from rich import box
-    from rich.table import Table
-
-    console = console_for(stream, width=None, colour=None, without_terminal=_CERTAIN_TERMINAL)
-    unicode = glyphs_for(stream) is UNICODE
-    table = Table(box=box.SIMPLE_HEAD if unicode else box.ASCII2, show_edge=False, pad_edge=False)
-    for title in titles:
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        table.add_row(*map(plain, row))
-    print_to(console, table, stream)
 
 
 def _by(name: str | None, on_behalf_of: str | None, verified: bool = True) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING, TextIO
 
 from mlflow_rank.reports.bars import ASCII, UNICODE, Glyphs
@@ -44,6 +45,20 @@ def print_to(console: Console, what: RenderableType, stream: TextIO) -> None:
     with console.capture() as captured:
         console.print(what)
     stream.write(encodable(captured.get(), stream))
+
+
+def in_width(line: str, stream: TextIO, *, indent: int = 3) -> str:
+    """Return a line broken at blanks to the width of a terminal; as it is for a file or pipe, whose readers search it.
+
+    Args:
+        line: no command, which would no longer be copied in one piece.
+        stream: where it goes.
+        indent: of the lines after the first.
+    """
+    if not stream.isatty():
+        return line
+    columns = console_for(stream, width=None, colour=False, without_terminal=0).width
+    return fill(line, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def encodable(text: str, stream: TextIO) -> str:

@@ -12,6 +12,7 @@ from mlflow_rank.evidence.canonical import digest_of
 from mlflow_rank.evidence.keys import PrivateKey, read_private_key
 from mlflow_rank.evidence.trust import read_trust
 from mlflow_rank.reports.decision_markdown import decision_in_description
+from mlflow_rank.reports.notice_markdown import notices_in_description
 from mlflow_rank.workflow.policies import NOBODY, TRUST_FILE, policy_files, read_document, read_policies
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def build_store(store_uri: str, tracking_uri: str | None = None) -> Any:
     from mlflow_rank.registry.gated_store import GatedStore, GatedWorkspaceStore
 
     store = GatedWorkspaceStore if MLFLOW_ENABLE_WORKSPACES.get() else GatedStore
-    return store(store_uri.removeprefix(PREFIX), rules=RuleBook.of_environment(), table=decision_in_description)
+    uri, rules = store_uri.removeprefix(PREFIX), RuleBook.of_environment()
+    return store(uri, rules=rules, table=decision_in_description, notices=notices_in_description)
 
 
 class RuleBook:
