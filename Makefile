@@ -7,6 +7,10 @@ READY := $(VENV)/.ready
 # One more process than needed costs memory only; two cores are what the suite is planned for.
 JOBS ?= 2
 
+# Machines of CI often forbid Python to keep what it compiled. Every process then compiles torch and MLflow once more,
+# which takes longer than importing them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test lint types imports tests coverage bench starter clean
 
 run: $(READY)
@@ -14,7 +18,9 @@ run: $(READY)
 		$(if $(MODEL),-P model=$(MODEL)) $(if $(AUDIO),-P audio=$(AUDIO))
 	@echo "To look at it in the browser: $(BIN)/mlflow ui"
 
-test: lint types imports tests
+# Types are looked at beside the tests, as that keeps one core busy, and for long.
+test: $(READY)
+	$(MAKE) -j 2 lint imports types tests
 
 lint: $(READY)
 	$(BIN)/ruff check

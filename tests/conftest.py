@@ -16,9 +16,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DO_NOT_TRACK"] = "true"  # MLflow reports its use otherwise, and waits where there is no network
 
 import hypothesis
+import made_once
 import numpy as np
 import pytest
 import soundfile
+import tables_at_once
 
 # No deadlines: a busy machine is no fault of the code. `ci` draws the same examples every time, `dev` others and more.
 hypothesis.settings.register_profile("dev", deadline=None)
@@ -58,15 +60,47 @@ def postgresql_uri() -> str:
     pytest.skip(missing)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _made_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Name the directory of what is made once for all processes of this run."""
+    mine = tmp_path_factory.getbasetemp()
+    place = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+    os.environ[made_once.PLACE] = str(place)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Spare MLflow the making of its tables, as soon as something has imported it."""
+    tables_at_once.copy_from_now_on()
+
+
 SHARING = {
     "test_concurrency.py": "a gated server of two workers",
     "test_faults.py": "a gated server of two workers",
+    "test_racing_promotions.py": "a gated server of two workers",
 }
+
+
+LONGEST = (
+    "test_readme.py",
+    "test_project.py",
+    *SHARING,
+    "test_starter_encoder.py",
+    "test_parity.py",
+    "test_app.py",
+    "test_interruption.py",
+    "test_no_way_around.py",
+    "test_people_at_a_server.py",
+    "test_doctor.py",
+    "test_doors_over_rest.py",
+    "test_actors_and_workspaces.py",
+)
+"""Files that take about a minute or more, the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest, so that no process is left alone with it at the end."""
-    items.sort(key=lambda item: item.path.name not in ("test_readme.py", "test_project.py"))
+    place = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(place)))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.lookups import evidence_digests
 from mlflow_rank.audit.matters import open_matters
+from mlflow_rank.audit.placements import Placement
 from mlflow_rank.errors import MlflowRankError
 from mlflow_rank.evidence.presented import KINDS_OF_ACTS, Presented, present
 from mlflow_rank.policy.case import Candidate, Case, Champion, NoChampion, Request, UnknownChampion
+from mlflow_rank.registry.basis import BREAK_GLASS
 from mlflow_rank.registry.moves import targets_of
 from mlflow_rank.registry.open_requests import OpenRequest, requests_of
 from mlflow_rank.registry.version_bytes import Source, files_digest, state_of
@@ -189,9 +191,21 @@ def _asked_for_source() -> Select[Any]:
 def _holder(session: Session, workspace: str, model: str, target: str) -> Holder | None:
     """Return who holds a target by the ledger; by the registry only where the ledger has never heard of it.
 
-    An alias that somebody deleted or moved behind the gate's back leads to no first promotion and no weak champion.
+    An alias that somebody deleted or moved behind the gate's back leads to no first promotion and no weak champion. Nor
+    does an emergency: what counts is who was there before it.
     """
     kept = ledger.placement(session.connection(), workspace, model, target)
+    while kept is not None and (kept.decision or "").startswith(BREAK_GLASS):
+        broke = ledger.find(session.connection(), "break_glass", str(kept.decision))
+        if broke is None or broke.is_erased:
+            break  # nobody knows any more
+        said = broke.content.get("instead_of")
+        if not isinstance(said, dict):
+            return None  # nobody was
+        before = Placement(**said)
+        if before.number >= kept.number:
+            break  # two emergencies of one id, which somebody has searched for: no way leads back
+        kept = before
     if kept is not None and kept.files is not None:
         return Holder(kept.version, kept.files)
     if kept is not None:

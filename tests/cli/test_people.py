@@ -465,7 +465,7 @@ def test_promoting_what_lacks_something_ends_with_3_and_what_fails_with_1(counte
 
     refused = counter.call("promote", failed, "--json")
 
-    assert "Refused: pilot is unknown (missing_evidence)" in ended(missing, 3)
+    assert "Refused: no evidence for pilot" in ended(missing, 3)
     document = json.loads(ended(refused, 1))
     assert (document["end"], document["placed"]) == ("refused", None)
     assert "impossible fails" in document["refused"]

@@ -31,7 +31,7 @@ def guarded(sqlite: Sqlite, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     desk, database = Desk.laid(tmp_path_factory.mktemp("desk")), sqlite.new()
     site = Site(
         tmp_path_factory.mktemp("server"), database, workers=2, app="mlflow-rank-basic-auth",
-        environment=rules(desk, asking_for_a_pilot()),
+        environment=rules(desk, asking_for_a_pilot()), as_typed=True,
     )  # fmt: skip
     with serving(site) as [server]:
         yield server, database, desk

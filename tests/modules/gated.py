@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filed import Desk
+from made_once import made_once
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersionTag
 from mlflow.exceptions import MlflowException
@@ -80,16 +82,13 @@ class Hall:
             return [each for each in ledger.entries(connection) if kind in (None, each.kind)]
 
 
-_EMPTY: list[bytes] = []  # MLflow's database without a model: making its tables takes seconds
-
-
 def _laid(path: Path) -> Path:
-    """Lay an empty database, made once in this process, so that the next ones are there at once."""
-    if not _EMPTY:
-        build_store(f"rank+sqlite:///{path}")._dispose_engine()
-        with sqlite3.connect(path) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.close()
-        _EMPTY.append(path.read_bytes())
-    path.write_bytes(_EMPTY[0])
+    """Lay a database without a model, so that its tables and the gate's are there at once."""
+    path.write_bytes(made_once("gated.db", _with_our_tables).read_bytes())
     return path
+
+
+def _with_our_tables(path: Path) -> None:
+    build_store(f"rank+sqlite:///{path}")._dispose_engine()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -113,16 +113,6 @@ class Law:
         )
         return bool(tags) and not files
 
-    def doors(self) -> Mapping[str, int]:
-        """How often each door moved something, and how often the gate refused."""
-        counted: dict[str, int] = {}
-        for kind, body in self.rows("SELECT kind, body FROM rank_ledger WHERE kind IN ('change', 'refusal')"):
-            content = json.loads(body)
-            if kind == "refusal" or content["moves"]:
-                name = content["door"] if kind == "change" else "refused"
-                counted[name] = counted.get(name, 0) + 1
-        return counted
-
 
 def payload_of(envelope: str | bytes) -> Any:
     """The statement in an envelope."""

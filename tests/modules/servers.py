@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tables_at_once import empty_registry, make_tables
+
 ADMIN = ("admin", "a pass phrase of tests")
 """Who may do everything on a server with basic-auth."""
 _START_SECONDS = 240.0  # ten times what a start takes while both cores are busy
@@ -78,16 +80,20 @@ class Site:
     workspaces: bool = False
     options: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    as_typed: bool = False
+    """Whether each of its processes imports MLflow by itself, as after `mlflow server`: see `served_at_once`."""
 
     def command(self, port: int) -> list[str]:
         """The command line: `mlflow server` with what was chosen."""
         # ends with the tests, even if these are killed
         command = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
-        command += [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+        mlflow = ["-m", "mlflow"] if self.as_typed else [str(Path(__file__).with_name("served_at_once.py"))]
+        command += [sys.executable, *mlflow, "server", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--backend-store-uri", self.database.uri, "--workers", str(self.workers)]
         command += ["--artifacts-destination", str(self.place / "artifacts")]
-        # a worker that imports while the machine is busy answers no health check for longer than the usual 5 s
-        command += ["--uvicorn-opts", "--timeout-worker-healthcheck 120"]
+        # A worker that imports while the machine is busy answers no health check for longer than the usual 5 s; for one
+        # that is killed while it is asked, uvicorn waits as long before it starts another.
+        command += ["--uvicorn-opts", f"--timeout-worker-healthcheck {120 if self.as_typed else 20}"]
         if self.gated:
             command += ["--registry-store-uri", self.database.gated]
         if self.app is not None:
@@ -138,7 +144,9 @@ class Server:
         """The processes that answer requests: of several workers each one, else the server itself."""
         family = _family(self.process.pid)
         spawned = [pid for pid in family if b"spawn_main" in _command_of(pid)]
-        return spawned or [pid for pid in family if b"uvicorn" in _command_of(pid)]
+        forked = [pid for pid in family[1:] if b"served_at_once" in _command_of(pid)]
+        alone = [pid for pid in family if b"uvicorn" in _command_of(pid)]
+        return spawned or forked or alone or family
 
     def ready(self) -> None:
         """Wait until it answers.
@@ -241,21 +249,6 @@ def free_port() -> int:
 # databases
 
 
-def with_tables(database: Database) -> Database:
-    """Have MLflow make its tables in an empty database, in a process of its own: it keeps engines for ever."""
-    code = (
-        "import sys, sqlalchemy\n"
-        "from mlflow.store.db.utils import _initialize_tables\n"
-        "_initialize_tables(sqlalchemy.create_engine(sys.argv[1]))\n"
-    )
-    made = subprocess.run(
-        [sys.executable, "-c", code, database.uri], capture_output=True, text=True, timeout=_START_SECONDS, check=False
-    )
-    if made.returncode:
-        raise RuntimeError(f"MLflow could not make its tables:\n{made.stderr[-3000:]}")
-    return database
-
-
 @dataclass
 class Sqlite:
     """SQLite databases, each a copy of one that has MLflow's tables: making them takes as long as a server's start."""
@@ -265,11 +258,8 @@ class Sqlite:
 
     def new(self) -> Database:
         """A database of its own."""
-        template = self.place / "template.db"
-        if not template.exists():
-            with_tables(Database(f"sqlite:///{template}"))
         self.made += 1
-        return Database(f"sqlite:///{shutil.copy(template, self.place / f'registry_{self.made}.db')}")
+        return Database(f"sqlite:///{shutil.copy(empty_registry(), self.place / f'registry_{self.made}.db')}")
 
 
 @dataclass
@@ -286,7 +276,7 @@ class Postgresql:
         if not self.made:
             self.execute(f'CREATE DATABASE "{template}"')
             self.made.append(template)
-            with_tables(self.named(template))
+            make_tables(self.named(template).uri)
         name = f"{template}_{len(self.made)}"
         self.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         self.made.append(name)

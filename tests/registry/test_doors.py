@@ -42,7 +42,7 @@ def test_a_method_that_mlflow_gains_is_found_and_keeps_the_store_shut(tmp_path: 
 
     assert undecided_methods(Newer) == ["swap_registered_model_aliases"]
     with pytest.raises(MlflowException, match="swap_registered_model_aliases"):
-        Gated(f"sqlite:///{tmp_path / 'mlflow.db'}", rules=RuleBook(None, None, None), table=str)
+        Gated(f"sqlite:///{tmp_path / 'mlflow.db'}", rules=RuleBook(None, None, None), table=str, notices=str)
 
 
 def test_every_row_says_why_and_by_a_rule_that_is_explained() -> None:

@@ -44,6 +44,18 @@ def test_a_description_says_where_the_record_is_and_does_not_ask_for_what_was_do
         line for line in decision_markdown(denied).splitlines() if "**Next:**" in line
     ]
     assert f"[decision {denied.id}](/mlflow-rank/api/v1/decisions/{denied.id})" in said
+    assert "<code>mlflow-rank why models:/encoder/7 --to alias:champion</code>" in said
+
+
+def test_a_description_begins_with_the_verdict_and_its_columns_keep_apart_where_pages_set_them_without_space(
+    decisions: Any,
+) -> None:
+    said = decision_in_description(decisions.denied())
+    assert said.startswith("DENIED: encoder version 7 to alias:champion\n---\n")
+    assert COMMONMARK.parse(said)[0].type == "heading_open"
+    rows = [line for line in said.splitlines() if line.startswith("| ") and "`" in line]
+    assert all("`&emsp; |" in row and not row.endswith("&emsp; |") for row in rows)
+    assert "&emsp;" not in decision_markdown(decisions.denied())
 
 
 def test_it_has_the_id_a_row_for_each_rule_the_reasons_and_what_next(decisions: Any) -> None:
