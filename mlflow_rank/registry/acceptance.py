@@ -12,7 +12,7 @@ from mlflow_rank.audit.entry import Record
 from mlflow_rank.audit.lookups import evidence_digests
 from mlflow_rank.audit.placements import Move, moves_of
 from mlflow_rank.errors import EvidenceError, MlflowRankError
-from mlflow_rank.evidence.acts import Act, BreakGlass, Review, Rollback
+from mlflow_rank.evidence.acts import Act, BreakGlass, PromotionRequest, Review, Rollback
 from mlflow_rank.evidence.contents import Approval, Waiver
 from mlflow_rank.evidence.envelope import read_envelope
 from mlflow_rank.evidence.presented import UNREADABLE, Presented, present
@@ -26,6 +26,7 @@ from mlflow_rank.registry.consequences import Consequences
 from mlflow_rank.registry.gate import Gate, TakenBack
 from mlflow_rank.registry.hands import Hands
 from mlflow_rank.registry.ledger_records import append
+from mlflow_rank.registry.open_requests import requests_of
 from mlflow_rank.registry.question import source_of
 from mlflow_rank.registry.refusal import refused
 from mlflow_rank.registry.rules_in_force import RulesInForce
@@ -129,6 +130,10 @@ class Acceptance:
         connection, found = session.connection(), deed.found
         if found.digest not in evidence_digests(connection, deed.call.workspace, model, version):
             return deed
+        if isinstance(found.content, PromotionRequest) and requests_of(
+            session, deed.call.workspace, model, version, found.content.target
+        ):
+            raise NotTaken(f"version {version} of {model} is already asked for {found.content.target}")
         if isinstance(found.content, Act):
             raise NotTaken("it was handed in before, and an act is carried out once; sign it anew")
         kept = next(

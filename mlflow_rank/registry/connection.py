@@ -63,8 +63,8 @@ def unreachable(uri: str, error: Exception, *, what_is_safe: str) -> Measurement
         f"MLflow cannot be used at {_without_password(uri)}; {what_is_safe}",
         got=_root(error),
         expected="a tracking server or database that answers",
-        remedy="start the server or set MLFLOW_TRACKING_URI, then run again; what measures and pilots can do without it, "
-        "with --no-mlflow",
+        remedy="start the server or set MLFLOW_TRACKING_URI, then run again; "
+        "measuring and piloting do without it: --no-mlflow",
     )
 
 

@@ -28,12 +28,10 @@ from mlflow_rank.registry.open_requests import OpenRequest, closing, requests_of
 from mlflow_rank.registry.reconsidered import reconsidered
 from mlflow_rank.registry.refusal import Refused
 from mlflow_rank.registry.rules_in_force import RulesInForce
-from mlflow_rank.registry.tag_parcel import PREFIX
+from mlflow_rank.registry.tag_parcel import FLAG
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
-
-FLAG = f"{PREFIX}flag"
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ from mlflow_rank.registry.prompts import is_really_a_prompt
 from mlflow_rank.registry.question import Hashed, Question
 from mlflow_rank.registry.refusal import refused, why_refused
 from mlflow_rank.registry.rules_in_force import ReadRules, RulesInForce
+from mlflow_rank.registry.tag_parcel import FLAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -204,7 +205,10 @@ class Gate:
             basis = Basis.of(decision)
             result, moves = self.carried_out(session, call, carry_out, rules, basis)
             records.append(change_record(call, moves, basis))
-            records += closings(session, call.workspace, basis)
+            closed = list(closings(session, call.workspace, basis))
+            records += closed
+            if any(each.body["kind"] == "flag" for each in closed):
+                _take_flag_away(session, call.workspace, basis)
         else:
             error = refused(why_refused(decision), decision)
             records.append(refusal_record(call, error.message, decision.case.request.target, decision))
@@ -323,3 +327,12 @@ class Gate:
 def _known(call: Call) -> str | None:
     """Return who calls, where the server knows it."""
     return call.actor.name if call.actor.verified else None
+
+
+def _take_flag_away(session: Session, workspace: str, basis: Basis) -> None:
+    """Delete the short tag of a flag that a new approval has closed."""
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag
+
+    row = session.get(SqlModelVersionTag, (workspace, FLAG, basis.model, int(basis.version or 0)))
+    if row is not None:
+        session.delete(row)

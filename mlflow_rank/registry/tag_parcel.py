@@ -13,6 +13,7 @@ from mlflow_rank.errors import EvidenceError
 
 PREFIX = "rank."
 EVIDENCE, PART = f"{PREFIX}evidence", f"{PREFIX}part"
+FLAG = f"{PREFIX}flag"  # that something speaks against a version that is in use, in short
 MOST_CHARACTERS = 90_000  # of one value; MLflow takes 100,000
 MOST_PARTS = 200
 MOST_BYTES = 64_000_000  # of an envelope; less than a server has to spare

@@ -41,7 +41,7 @@ def clock(ahead: timedelta, took: timedelta) -> Check:
 
 def _plugin(health: Health) -> Check:
     served = health.serving
-    by = f"{served.workers or 'unknown'} workers" if served.server else "this process"
+    by = f"workers: {served.workers or 'unknown'}" if served.server else "this process"
     said = (
         f"mlflow_rank {health.mlflow_rank} in MLflow {health.mlflow}: {served.store} at {served.scheme}, "
         f"{health.doors.known} methods known, served by {by}"
@@ -174,12 +174,12 @@ def _emergencies(health: Health) -> Check:
     state = health.open
     if state.overdue or state.expired:
         said = (
-            f"{state.break_glass} break-glasses nobody has reviewed, {state.overdue} of them overdue, "
+            f"break-glasses that nobody has reviewed: {state.break_glass}, overdue: {state.overdue}, "
             f"{state.expired} expired"
         )
         return Check("break-glass", "fail", said, "mlflow-rank review, and promote or roll back", state.named)
     if state.break_glass:
-        said = f"{state.break_glass} break-glasses are in place without approval"
+        said = f"versions that are in place without approval: {state.break_glass}"
         return Check("break-glass", "warn", said, "mlflow-rank review, in time", state.named)
     if state.flags:
         said = f"evidence speaks against {state.flags} versions that are in place"

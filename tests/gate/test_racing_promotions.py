@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import evidence
@@ -14,7 +15,7 @@ import pytest
 import sqlalchemy
 from filed import Desk, key_of
 from lawful import digest_in
-from promotions import Kept
+from promotions import Kept, files_of
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.matters import open_matters
@@ -53,8 +54,8 @@ class Course:
     def desk(self) -> Desk:
         return self.registry.desk
 
-    def version(self) -> str:
-        body = {"name": self.model} | dict(self.registry.files)
+    def version(self, files: Mapping[str, str] | None = None) -> str:
+        body = {"name": self.model} | dict(files or self.registry.files)
         made = self.registry.server.call("POST", "model-versions/create", body)
         assert made.status == 200, made.text
         return str(made.body["model_version"]["version"])
@@ -166,14 +167,17 @@ def test_two_reviewers_who_approve_at_once_promote_once(registry) -> None:
         assert decision["policies"][0]["approvals"]["by"] == ["ann", "bob"]
 
 
-def test_a_promotion_by_hand_outlives_the_demotion_of_what_it_replaced(registry) -> None:
+def test_a_promotion_by_hand_outlives_the_demotion_of_what_it_replaced(registry, tmp_path: Path) -> None:
     course = Course.laid(registry, "slope", promote="manual", on_contrary_evidence="demote")
+    other = Desk.laid(tmp_path)  # what speaks against a version speaks against all that have its bytes
     for round_ in range(2):
-        first, second, third = (course.version() for _ in range(3))
-        for each in (first, second, third):
-            assert refused(course.hand_in(each, course.pilot(each))) == []
+        other.write("model/config.json", f'{{"other": {round_}}}')
+        first, second, third = course.version(), course.version(files_of(registry.server, other)), course.version()
+        for each, about in ((first, None), (second, other.digest), (third, None)):
+            assert refused(course.hand_in(each, course.pilot(each, about=about))) == []
         assert refused([*course.promote(first), *course.promote(second)]) == []
-        worse = course.pilot(second, document=evidence.pilot(worse_than_chance), now=datetime.now(UTC))
+        bad = evidence.pilot(worse_than_chance)
+        worse = course.pilot(second, document=bad, about=other.digest, now=datetime.now(UTC))
         calls = [partial(course.hand_in, second, worse), partial(course.promote, third)]
 
         assert refused(at_once(calls[:: (-1) ** round_])) == []
