@@ -21,7 +21,7 @@ from mlflow_rank.audit.verification import verify
 from mlflow_rank.evidence.file_manifest import file_manifest
 from mlflow_rank.evidence.keys import PrivateKey, generate_key
 from mlflow_rank.evidence.testimony import measurement_statement, pilot_statement
-from mlflow_rank.registry.tag_parcel import parcels
+from mlflow_rank.registry.gate.tag_parcel import parcels
 from mlflow_rank.workflow.evidencing import sealed
 from tests.modules.servers import Database, Server, Site, Sqlite, serving
 

@@ -31,7 +31,7 @@ def leave_evidence(
     recorded: Recorded | None = None,
 ) -> Left:
     """Say where the run is, and leave evidence in it and in `--output`; what is signed is always left as files too."""
-    from mlflow_rank.registry.evidence_files import log_evidence
+    from mlflow_rank.registry.runs.evidence_files import log_evidence
     from mlflow_rank.workflow import DEFAULT_OUTPUT
     from mlflow_rank.workflow.evidencing import evidence_of, write_evidence
 

@@ -11,7 +11,7 @@ import click
 from mlflow_rank.cli.optional import Optional, Paths, joined
 
 if TYPE_CHECKING:
-    from mlflow_rank.registry.run_claim import Destination
+    from mlflow_rank.registry.runs.run_claim import Destination
     from mlflow_rank.workflow import PilotRequest, RankRequest, Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -220,7 +220,7 @@ def _pilot_request(task: str, options: Mapping[str, Any]) -> PilotRequest:
 
 def destination_of(options: Mapping[str, Any]) -> Destination:
     """Return where in MLflow the results go."""
-    from mlflow_rank.registry.run_claim import Destination
+    from mlflow_rank.registry.runs.run_claim import Destination
 
     return Destination(options["tracking_uri"], options["experiment"], options["run_name"])
 
@@ -268,7 +268,7 @@ def check_register(options: Mapping[str, Any]) -> None:
         UsageError: `--register` names such a model, or MLflow is left out.
     """
     from mlflow_rank.errors import UsageError
-    from mlflow_rank.registry.flavor import check_model_name
+    from mlflow_rank.registry.runs.flavor import check_model_name
 
     if options["register"] and not options["use_mlflow"]:
         raise UsageError("--register needs MLflow", got="--no-mlflow", remedy="leave out one of the two")

@@ -87,8 +87,8 @@ def coverage_command(policy: tuple[Path, ...], target: str | None, tracking_uri:
     """
     from mlflow_rank.errors import UsageError
     from mlflow_rank.policy.coverage import coverage, protected_targets
-    from mlflow_rank.registry.connection import connected_client
-    from mlflow_rank.registry.evidence_files import registered_models
+    from mlflow_rank.registry.clients.connection import connected_client
+    from mlflow_rank.registry.runs.evidence_files import registered_models
     from mlflow_rank.workflow.deciding import asked_target
     from mlflow_rank.workflow.policies import read_policies
 

@@ -1,4 +1,5 @@
-"""Where measurements and encoders live: MLflow's tracking store and model registry.
+"""Where it holds: MLflow's model registry and tracking store, and the only folder that imports mlflow.
 
-The only folder that imports mlflow, and only inside functions: importing it costs nothing.
+`files` says what would be loaded, `outside` who else is told, `gate` what may move, `server` what is served, `clients`
+how others ask, and `runs` what a run leaves; each knows only those before it. Importing them costs nothing.
 """

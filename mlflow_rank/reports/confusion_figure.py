@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mlflow_rank.registry.measured_rank import Document, finite
-from mlflow_rank.registry.measured_score import IN_DOMAIN, PilotTask, Shots, most_shots, sequence
+from mlflow_rank.registry.runs.measured_rank import Document, finite
+from mlflow_rank.registry.runs.measured_score import IN_DOMAIN, PilotTask, Shots, most_shots, sequence
 from mlflow_rank.reports.drawing import INK, shortened
 from mlflow_rank.reports.pilot_words import shots_name
 from mlflow_rank.reports.subject import model_name

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from mlflow_rank.policy.decision import Approve, Deny
 from mlflow_rank.policy.outcomes import Finding
 from mlflow_rank.policy.watch import Watched
-from mlflow_rank.registry.records import API
+from mlflow_rank.registry.gate.records import API
 from mlflow_rank.reports.decision_next import next_step
 from mlflow_rank.reports.decision_numbers import numbers, short_digest
 from mlflow_rank.reports.decision_words import (

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-from mlflow_rank.registry.checkup import HOLDS, OPEN, Check, Checkup, worst_first
+from mlflow_rank.registry.server.checkup import HOLDS, OPEN, Check, Checkup, worst_first
 from mlflow_rank.reports.bars import UNICODE
 from mlflow_rank.reports.terminal import console_for, encodable, glyphs_for, print_to
 from mlflow_rank.reports.untrusted_text import plain

@@ -6,7 +6,7 @@ from itertools import groupby
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from mlflow_rank.registry.measured_rank import Document, MeasuredRank, UnknownRank, read_ranks
+from mlflow_rank.registry.runs.measured_rank import Document, MeasuredRank, UnknownRank, read_ranks
 from mlflow_rank.reports.drawing import (
     BAND,
     BLUE,

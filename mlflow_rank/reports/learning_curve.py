@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from mlflow_rank.registry.measured_rank import Document, finite
-from mlflow_rank.registry.measured_score import (
+from mlflow_rank.registry.runs.measured_rank import Document, finite
+from mlflow_rank.registry.runs.measured_score import (
     LOWER_IS_BETTER,
     MeasuredScore,
     PilotTask,

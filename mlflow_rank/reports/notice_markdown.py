@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mlflow_rank.registry.notices import Notice
+from mlflow_rank.registry.gate.notices import Notice
 from mlflow_rank.reports.decision_markdown import RECORD, headed, why_command
 from mlflow_rank.reports.untrusted_text import in_markdown
 

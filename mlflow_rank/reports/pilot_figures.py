@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlflow_rank.registry.measured_rank import Document
-from mlflow_rank.registry.measured_score import read_tasks
-from mlflow_rank.registry.pilot_metrics import metric_groups
+from mlflow_rank.registry.runs.measured_rank import Document
+from mlflow_rank.registry.runs.measured_score import read_tasks
+from mlflow_rank.registry.runs.pilot_metrics import metric_groups
 from mlflow_rank.reports.confusion_figure import confusion_matrix
 from mlflow_rank.reports.drawing import save_figure
 from mlflow_rank.reports.learning_curve import learning_curve

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from textwrap import fill
 from typing import TYPE_CHECKING, TextIO
 
-from mlflow_rank.registry.measured_rank import Document
-from mlflow_rank.registry.measured_score import (
+from mlflow_rank.registry.runs.measured_rank import Document
+from mlflow_rank.registry.runs.measured_score import (
     DROP,
     IN_DOMAIN,
     LOWER_IS_BETTER,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 
-from mlflow_rank.registry.measured_rank import Row, finite
-from mlflow_rank.registry.measured_score import (
+from mlflow_rank.registry.runs.measured_rank import Row, finite
+from mlflow_rank.registry.runs.measured_score import (
     LOWER_IS_BETTER,
     RANDOM_WEIGHTS,
     Interval,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from mlflow_rank.registry.outlook_document import Matter, Outlook
+from mlflow_rank.registry.clients.outlook_document import Matter, Outlook
 from mlflow_rank.reports.columns import print_columns
 from mlflow_rank.reports.terminal import encodable, in_width
 from mlflow_rank.reports.untrusted_text import plain

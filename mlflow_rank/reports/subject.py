@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mlflow_rank.registry.measured_rank import Document, finite, section
+from mlflow_rank.registry.runs.measured_rank import Document, finite, section
 
 
 def model_name(document: Document) -> str:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO
 
-from mlflow_rank.registry.measured_rank import Document, MeasuredRank, UnknownRank, read_ranks
+from mlflow_rank.registry.runs.measured_rank import Document, MeasuredRank, UnknownRank, read_ranks
 from mlflow_rank.reports.bars import BAR_CELLS, UNICODE, Glyphs, bar
 from mlflow_rank.reports.subject import summary_lines
 from mlflow_rank.reports.terminal import console_for, encodable, glyphs_for, print_to

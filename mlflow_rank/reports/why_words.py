@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from mlflow_rank.registry.outlook_document import Matter, Need, Outlook, Placement
+from mlflow_rank.registry.clients.outlook_document import Matter, Need, Outlook, Placement
 from mlflow_rank.reports.untrusted_text import plain
 
 _COMMANDS = {

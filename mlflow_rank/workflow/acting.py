@@ -11,10 +11,10 @@ from mlflow_rank.evidence.acts import Aim
 from mlflow_rank.evidence.canonical import digest_of_bytes
 from mlflow_rank.evidence.keys import PrivateKey
 from mlflow_rank.evidence.statement import Statement
-from mlflow_rank.registry.connection import connected_client, quiet_mlflow, unreachable
-from mlflow_rank.registry.outlook_client import Outlooks, outlooks_of, user_of
-from mlflow_rank.registry.outlook_document import OfVersion, Outlook, Placement
-from mlflow_rank.registry.tag_parcel import parcels
+from mlflow_rank.registry.clients.connection import connected_client, quiet_mlflow, unreachable
+from mlflow_rank.registry.clients.outlook_client import Outlooks, outlooks_of, user_of
+from mlflow_rank.registry.clients.outlook_document import OfVersion, Outlook, Placement
+from mlflow_rank.registry.gate.tag_parcel import parcels
 from mlflow_rank.workflow.addresses import Named
 from mlflow_rank.workflow.deciding import asked_target
 from mlflow_rank.workflow.evidencing import sealed

@@ -7,7 +7,7 @@ from datetime import datetime
 from mlflow_rank.evidence.acts import request_statement, withdrawal_statement
 from mlflow_rank.evidence.keys import PrivateKey
 from mlflow_rank.evidence.trust import folded
-from mlflow_rank.registry.outlook_document import Matter
+from mlflow_rank.registry.clients.outlook_document import Matter
 from mlflow_rank.workflow.acting import Aimed, Outcome
 
 

@@ -269,7 +269,7 @@ def find_deviations(engine: Engine, protected: Protected, *, record: bool, now: 
     from mlflow_rank.audit import ledger
     from mlflow_rank.audit.database import at_one_moment
     from mlflow_rank.audit.reconcile import reconcile, unrecorded
-    from mlflow_rank.registry.placed import placed
+    from mlflow_rank.registry.gate.placed import placed
 
     if not record:
         with at_one_moment(engine) as connection:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mlflow_rank.registry.checkup import Check
+from mlflow_rank.registry.server.checkup import Check
 from mlflow_rank.workflow.plain_addresses import plain_addresses
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from mlflow_rank.registry.health_document import Health
+    from mlflow_rank.registry.clients.health_document import Health
 
 GATED = "rank+"
 _DATABASES = ("sqlite", "postgresql", "postgres", "mysql", "mariadb", "mssql")
@@ -156,7 +156,7 @@ def _pages(search: Any, **how: Any) -> Iterator[Any]:
 
 
 def _directory(place: str) -> Path | None:
-    from mlflow_rank.registry.artifact_roots import local_path
+    from mlflow_rank.registry.files.artifact_roots import local_path
 
     if not place or urlsplit(place).scheme not in ("", "file"):
         return None

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mlflow_rank.registry.canary_name import CanaryName
-from mlflow_rank.registry.connection import quiet_mlflow, speaking_to
-from mlflow_rank.registry.tag_parcel import PREFIX
+from mlflow_rank.registry.clients.connection import quiet_mlflow, speaking_to
+from mlflow_rank.registry.gate.tag_parcel import PREFIX
+from mlflow_rank.registry.server.canary_name import CanaryName
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -29,9 +29,9 @@ from mlflow_rank.policy import (
     watch,
 )
 from mlflow_rank.policy.targets import canonical_target
-from mlflow_rank.registry.connection import connected_client
-from mlflow_rank.registry.evidence_files import SUFFIX, evidence_of_version, holder_of, version_of
-from mlflow_rank.registry.resolve import ResolvedModel, resolve_model
+from mlflow_rank.registry.clients.connection import connected_client
+from mlflow_rank.registry.runs.evidence_files import SUFFIX, evidence_of_version, holder_of, version_of
+from mlflow_rank.registry.runs.resolve import ResolvedModel, resolve_model
 from mlflow_rank.workflow.evidencing import sealed, write_evidence
 from mlflow_rank.workflow.model_files import directory_of, hashed
 from mlflow_rank.workflow.policies import read_at_most

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_rank.errors import EvidenceError, MeasurementError, MlflowRankError
-from mlflow_rank.registry.checkup import Check, Checkup
+from mlflow_rank.registry.server.checkup import Check, Checkup
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from mlflow_rank.registry.canary_name import CanaryName
-    from mlflow_rank.registry.health_client import Examined
+    from mlflow_rank.registry.clients.health_client import Examined
+    from mlflow_rank.registry.server.canary_name import CanaryName
     from mlflow_rank.workflow.canary import Attempt, Flight
 
 GATED = "rank+"
@@ -48,8 +48,8 @@ def look_at(
         UsageError: a directory that is to be scanned is not there.
         MeasurementError: the server or database does not answer.
     """
-    from mlflow_rank.registry.connection import quiet_mlflow
-    from mlflow_rank.registry.health_client import examined
+    from mlflow_rank.registry.clients.connection import quiet_mlflow
+    from mlflow_rank.registry.clients.health_client import examined
     from mlflow_rank.workflow.bypasses import Here, bypasses
     from mlflow_rank.workflow.vital_signs import vital_signs
 
@@ -108,7 +108,7 @@ def canary_check(flight: Flight, recorded: bool | None) -> Check:
 def _canary(client: MlflowClient, found: Examined | None, clock: Clock, say: Callable[[str], None]) -> Check:
     import secrets
 
-    from mlflow_rank.registry.canary_name import canary_name
+    from mlflow_rank.registry.server.canary_name import canary_name
     from mlflow_rank.workflow.canary import fly
 
     recorded: list[bool] = []
@@ -125,8 +125,8 @@ def _canary(client: MlflowClient, found: Examined | None, clock: Clock, say: Cal
 
 def _recorded(client: MlflowClient, before: Examined, flight: Flight, clock: Clock) -> Iterator[bool]:
     """Yield whether the ledger grew by each refusal, and has each decision that one names."""
-    from mlflow_rank.registry.health_client import examined
-    from mlflow_rank.registry.records import records_at
+    from mlflow_rank.registry.clients.health_client import examined
+    from mlflow_rank.registry.gate.records import records_at
 
     try:
         after = examined(client, clock).health.ledger.size or 0
@@ -139,7 +139,7 @@ def _recorded(client: MlflowClient, before: Examined, flight: Flight, clock: Clo
 
 
 def _named(found: Examined) -> CanaryName:
-    from mlflow_rank.registry.canary_name import CanaryName
+    from mlflow_rank.registry.server.canary_name import CanaryName
 
     named = found.health.canary
     return CanaryName(named.name, named.refused, named.governed)
@@ -147,7 +147,7 @@ def _named(found: Examined) -> CanaryName:
 
 def _silent(error: EvidenceError, uri: str) -> Check:
     """Judge that nothing says of itself that it is a gate."""
-    from mlflow_rank.registry.health_client import NoHealthError
+    from mlflow_rank.registry.clients.health_client import NoHealthError
 
     said = f"{error.what} ({error.got})" if error.got else error.what
     if isinstance(error, NoHealthError):
@@ -159,7 +159,7 @@ def _silent(error: EvidenceError, uri: str) -> Check:
 
 def _may_be_tried(client: MlflowClient) -> bool:
     """Say whether something stands between this client and the registry's tables that could refuse."""
-    from mlflow_rank.registry.health_client import is_over_http
+    from mlflow_rank.registry.clients.health_client import is_over_http
 
     uri = str(client._registry_uri)
     return is_over_http(uri) or uri.startswith(GATED)
@@ -169,7 +169,7 @@ def _reached(request: DoctorRequest, environment: Mapping[str, str]) -> MlflowCl
     """Return a client that has just been answered; no database is made by looking for one."""
     from mlflow import MlflowClient, get_tracking_uri
 
-    from mlflow_rank.registry.connection import connected_client, quiet_mlflow, unreachable
+    from mlflow_rank.registry.clients.connection import connected_client, quiet_mlflow, unreachable
 
     registry = request.registry_uri or (environment.get("MLFLOW_REGISTRY_URI") if not request.tracking_uri else None)
     tracking = request.tracking_uri or environment.get("MLFLOW_TRACKING_URI")

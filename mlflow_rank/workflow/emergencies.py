@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.acts import break_glass_statement, review_statement
 from mlflow_rank.evidence.keys import PrivateKey
-from mlflow_rank.registry.outlook_document import Matter
+from mlflow_rank.registry.clients.outlook_document import Matter
 from mlflow_rank.workflow.acting import Aimed, GatedRegistry, Outcome
 from mlflow_rank.workflow.addresses import Named
 

@@ -13,9 +13,9 @@ from mlflow_rank.errors import MlflowRankError, UsageError
 from mlflow_rank.evidence.rank_measurement import Document
 from mlflow_rank.evidence.trust import TrustStore
 from mlflow_rank.policy import Decision, Deny, Watched, decide
-from mlflow_rank.registry.evaluation import GivenData, evaluation_result, log_documents, registered_as
-from mlflow_rank.registry.evidence_files import log_evidence
-from mlflow_rank.registry.run_claim import Destination
+from mlflow_rank.registry.runs.evaluation import GivenData, evaluation_result, log_documents, registered_as
+from mlflow_rank.registry.runs.evidence_files import log_evidence
+from mlflow_rank.registry.runs.run_claim import Destination
 from mlflow_rank.speech.given_rows import GivenRows
 from mlflow_rank.speech.sampling import Sampling
 from mlflow_rank.workflow import deciding

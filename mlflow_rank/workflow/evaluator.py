@@ -55,7 +55,7 @@ class RankEvaluator:
             MeasurementError: too much audio cannot be used, the encoder returns NaN, or the store cannot be reached.
             NotApprovedError: the policies refuse, and the configuration says `enforce`.
         """
-        from mlflow_rank.registry.evaluation import evaluated_address, given_data
+        from mlflow_rank.registry.runs.evaluation import evaluated_address, given_data
         from mlflow_rank.workflow.evaluating import Evaluation
         from mlflow_rank.workflow.evaluator_config import EvaluatorConfig
 

@@ -12,10 +12,10 @@ from mlflow_rank.evidence.envelope import Envelope
 from mlflow_rank.evidence.keys import PrivateKey
 from mlflow_rank.evidence.statement import Statement, Subject
 from mlflow_rank.evidence.testimony import FILES_DIGEST, measurement_statement, pilot_statement
-from mlflow_rank.registry.evidence_files import SUFFIX
+from mlflow_rank.registry.runs.evidence_files import SUFFIX
 
 if TYPE_CHECKING:
-    from mlflow_rank.registry.flavor import LoggedEncoder
+    from mlflow_rank.registry.runs.flavor import LoggedEncoder
 
 Document = Mapping[str, object]
 EvidenceFiles = Mapping[str, bytes]

@@ -17,7 +17,7 @@ from mlflow_rank.workflow.policies import NOBODY, TRUST_FILE, policy_files, read
 
 if TYPE_CHECKING:
     from mlflow_rank.policy.load import Policy
-    from mlflow_rank.registry.rules_in_force import RulesInForce
+    from mlflow_rank.registry.gate.rules_in_force import RulesInForce
 
 PREFIX = "rank+"
 Seen = tuple[tuple[str, bytes | str | None], ...]  # a path, and its bytes or why they cannot be read
@@ -34,7 +34,7 @@ def build_store(store_uri: str, tracking_uri: str | None = None) -> Any:
     """
     from mlflow.environment_variables import MLFLOW_ENABLE_WORKSPACES
 
-    from mlflow_rank.registry.gated_store import GatedStore, GatedWorkspaceStore
+    from mlflow_rank.registry.gate.gated_store import GatedStore, GatedWorkspaceStore
 
     store = GatedWorkspaceStore if MLFLOW_ENABLE_WORKSPACES.get() else GatedStore
     uri, rules = store_uri.removeprefix(PREFIX), RuleBook.of_environment()
@@ -97,7 +97,7 @@ class RuleBook:
         return paths
 
     def _read(self, seen: Seen) -> RulesInForce:
-        from mlflow_rank.registry.rules_in_force import RulesInForce
+        from mlflow_rank.registry.gate.rules_in_force import RulesInForce
 
         problems: list[str] = []
         policies: tuple[tuple[str, Policy], ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mlflow_rank.registry.verified_load import load_verified
+from mlflow_rank.registry.clients.verified_load import load_verified
 from mlflow_rank.workflow.policies import read_trust_file
 
 

@@ -10,7 +10,7 @@ from mlflow_rank.encoders.specs import HuggingFaceSource, parse_spec
 from mlflow_rank.encoders.torch_encoder import TorchEncoder
 from mlflow_rank.errors import EvidenceError, UsageError
 from mlflow_rank.evidence.file_manifest import FileManifest, file_manifest
-from mlflow_rank.registry.resolve import ResolvedModel
+from mlflow_rank.registry.runs.resolve import ResolvedModel
 from mlflow_rank.workflow.progress import Progress
 
 WORTH_A_BAR = 1e9  # bytes; hashing them takes a second or two

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from mlflow_rank.encoders.export import export_encoder
 from mlflow_rank.evidence.rank_measurement import Document, skipped_in
-from mlflow_rank.registry.flavor import LoggedEncoder, log_encoder
-from mlflow_rank.registry.layer_table import write_layer_table
-from mlflow_rank.registry.pilot_run import record_pilot
-from mlflow_rank.registry.score_table import write_score_table
-from mlflow_rank.registry.tracking import Destination, RecordedRun, record_measurement
+from mlflow_rank.registry.runs.flavor import LoggedEncoder, log_encoder
+from mlflow_rank.registry.runs.layer_table import write_layer_table
+from mlflow_rank.registry.runs.pilot_run import record_pilot
+from mlflow_rank.registry.runs.score_table import write_score_table
+from mlflow_rank.registry.runs.tracking import Destination, RecordedRun, record_measurement
 from mlflow_rank.reports.figures import rank_by_layer, save_figure
 from mlflow_rank.reports.pilot_figures import draw_pilot
 from mlflow_rank.speech.skips import write_skipped

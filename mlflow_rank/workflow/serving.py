@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 from mlflow_rank.errors import UsageError
 from mlflow_rank.policy.exemption import Exemption
 from mlflow_rank.policy.model import PromotionPolicy
-from mlflow_rank.registry.hook_file import NO_HOOKS, WEBHOOKS, HooksInForce, hooks_at
+from mlflow_rank.registry.outside.hook_file import NO_HOOKS, WEBHOOKS, HooksInForce, hooks_at
 from mlflow_rank.workflow.gating import GATE_KEY, POLICIES, PREFIX, TRUST, RuleBook
 from mlflow_rank.workflow.policies import TRUST_FILE
 
 if TYPE_CHECKING:
     from mlflow_rank.policy.load import Policy
-    from mlflow_rank.registry.rules_in_force import RulesInForce
+    from mlflow_rank.registry.gate.rules_in_force import RulesInForce
 
 APP, APP_WITH_BASIC_AUTH = "mlflow-rank", "mlflow-rank-basic-auth"
 DEFAULT_BACKEND, DEFAULT_POLICIES = "sqlite:///mlflow.db", "policies"
@@ -156,7 +156,7 @@ def prepare_basic_auth(environment: Mapping[str, str]) -> dict[str, str]:
         UsageError: MLflow refuses its configuration.
     """
     os.environ.update(environment)
-    from mlflow_rank.registry.app import bootstrap_basic_auth
+    from mlflow_rank.registry.server.app import bootstrap_basic_auth
 
     bootstrap_basic_auth()
     return {

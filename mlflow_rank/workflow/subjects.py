@@ -16,7 +16,7 @@ from mlflow_rank.encoders.listening import EncoderCall, Listening, hear
 from mlflow_rank.encoders.specs import LOG_MEL
 from mlflow_rank.encoders.torch_encoder import TorchEncoder
 from mlflow_rank.evidence.testimony import FILES_DIGEST
-from mlflow_rank.registry.resolve import resolve_model
+from mlflow_rank.registry.runs.resolve import resolve_model
 from mlflow_rank.speech.blocks import Block
 from mlflow_rank.workflow.model_files import files_digest
 from mlflow_rank.workflow.progress import Progress

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.presented import Presented, present
-from mlflow_rank.registry.evidence_files import evidence_in_run, version_of
+from mlflow_rank.registry.runs.evidence_files import evidence_in_run, version_of
 from mlflow_rank.workflow.acting import GatedRegistry
 from mlflow_rank.workflow.addresses import VERSION, Named
 from mlflow_rank.workflow.deciding import evidence_paths, read_evidence

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from mlflow_rank.registry.checkup import Check
-from mlflow_rank.registry.health_client import Examined
-from mlflow_rank.registry.health_document import GatingPolicy, Health
+from mlflow_rank.registry.clients.health_client import Examined
+from mlflow_rank.registry.clients.health_document import GatingPolicy, Health
+from mlflow_rank.registry.server.checkup import Check
 
 TOO_FAR = timedelta(minutes=5)  # by which an act may be dated ahead; beyond it the gate refuses what is signed here
 FAR = timedelta(seconds=30)  # no clock that is set over the network is off by that much

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.registry.hook_file import WEBHOOKS, Hook, HooksInForce, read_hooks
+from mlflow_rank.registry.outside.hook_file import WEBHOOKS, Hook, HooksInForce, read_hooks
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from mlflow_rank.audit.outbox import Letter
-    from mlflow_rank.registry.delivery import Round
+    from mlflow_rank.registry.outside.delivery import Round
 
 TEST = "test"  # an event of its own, so that nobody takes it for one of the gate's
 
@@ -97,7 +97,7 @@ def try_out(hook: Hook, environment: Mapping[str, str], *, now: datetime) -> str
     """
     from mlflow_rank.evidence.canonical import canonical_json
     from mlflow_rank.evidence.making import moment_text
-    from mlflow_rank.registry.delivery import send
+    from mlflow_rank.registry.outside.delivery import send
 
     named = str(uuid.uuid4())
     said = {"id": named, "event": TEST, "at": moment_text(now), "sentence": "mlflow-rank can reach you"}
@@ -112,7 +112,7 @@ def deliver_once(hooks: Sequence[Hook], database: str) -> Round:
         UsageError: it cannot be opened.
         LedgerError: there is no ledger in it.
     """
-    from mlflow_rank.registry.delivery import deliver
+    from mlflow_rank.registry.outside.delivery import deliver
 
     with _writing(database) as engine:
         return deliver(engine, HooksInForce(tuple(hooks)))

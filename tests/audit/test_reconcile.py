@@ -15,7 +15,7 @@ from mlflow_rank.audit.entry import Entry
 from mlflow_rank.audit.placements import Key
 from mlflow_rank.audit.reconcile import Finding, reconcile, unrecorded
 from mlflow_rank.audit.stored import verify_database
-from mlflow_rank.registry.placed import placed
+from mlflow_rank.registry.gate.placed import placed
 from mlflow_rank.workflow.auditing import find_deviations
 
 CHAMPION: Key = ("default", "hubert", "alias:champion")

@@ -15,7 +15,7 @@ from filed import SUFFIX, opened
 
 from mlflow_rank.cli import main
 from mlflow_rank.evidence.file_manifest import file_manifest
-from mlflow_rank.registry.pilot_metrics import pilot_metrics_of
+from mlflow_rank.registry.runs.pilot_metrics import pilot_metrics_of
 
 Verb = Callable[..., Result]
 Document = dict[str, Any]

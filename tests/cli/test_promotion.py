@@ -16,7 +16,7 @@ from filed import SUFFIX, Desk, opened
 
 from mlflow_rank.cli import main
 from mlflow_rank.evidence.file_manifest import file_manifest
-from mlflow_rank.registry.resolve import resolve_model
+from mlflow_rank.registry.runs.resolve import resolve_model
 from mlflow_rank.workflow import DEFAULT_OUTPUT
 
 Document = dict[str, Any]

@@ -17,7 +17,7 @@ from mlflow_rank.audit import outbox
 from mlflow_rank.audit.entry import written
 from mlflow_rank.audit.outbox import Letter
 from mlflow_rank.cli.main import main
-from mlflow_rank.registry.hook_file import WEBHOOKS
+from mlflow_rank.registry.outside.hook_file import WEBHOOKS
 from mlflow_rank.workflow.serving import ServerRequest, announcement, launch
 
 Invoke = Callable[..., Result]

@@ -14,7 +14,7 @@ from servers import ADMIN, Answer, Database, Server, Site, Sqlite, serving
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.entry import Entry
-from mlflow_rank.registry.tag_parcel import parcels
+from mlflow_rank.registry.gate.tag_parcel import parcels
 
 MODEL = "encoder"
 

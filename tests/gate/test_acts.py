@@ -16,7 +16,7 @@ from mlflow_rank.audit.history import history
 from mlflow_rank.audit.stored import verify_database
 from mlflow_rank.evidence.acts import rollback_statement
 from mlflow_rank.evidence.canonical import digest_of_bytes
-from mlflow_rank.registry.ended_emergencies import end_emergencies
+from mlflow_rank.registry.gate.ended_emergencies import end_emergencies
 
 BREAK_GLASS = {"break_glass": {"review_within": "2d"}}
 

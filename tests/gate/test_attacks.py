@@ -15,10 +15,10 @@ from mlflow.exceptions import MlflowException
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.stored import verify_database
 from mlflow_rank.evidence.envelope import read_envelope
-from mlflow_rank.registry import acceptance, question
-from mlflow_rank.registry.call import MOST_CHARACTERS
-from mlflow_rank.registry.description import BEGIN
-from mlflow_rank.registry.tag_parcel import Part
+from mlflow_rank.registry.gate import acceptance, question
+from mlflow_rank.registry.gate.call import MOST_CHARACTERS
+from mlflow_rank.registry.gate.description import BEGIN
+from mlflow_rank.registry.gate.tag_parcel import Part
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's own use
 PROMPT, NO_FILES = "mlflow.prompt.is_prompt", "dummy-source"  # as MLflow's pages make prompts

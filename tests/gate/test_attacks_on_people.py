@@ -19,8 +19,8 @@ from mlflow_rank.evidence import acts
 from mlflow_rank.evidence.canonical import digest_of_bytes
 from mlflow_rank.evidence.envelope import Signature, read_envelope
 from mlflow_rank.evidence.file_manifest import file_manifest
-from mlflow_rank.registry import question
-from mlflow_rank.registry.ended_emergencies import end_emergencies
+from mlflow_rank.registry.gate import question
+from mlflow_rank.registry.gate.ended_emergencies import end_emergencies
 from mlflow_rank.workflow.evidencing import sealed
 
 GLASS = {"break_glass": {"review_within": "2d"}}

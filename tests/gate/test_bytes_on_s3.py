@@ -12,7 +12,7 @@ from buckets import bucket
 from gated import MODEL, Hall
 from mlflow.exceptions import MlflowException
 
-from mlflow_rank.registry import question
+from mlflow_rank.registry.gate import question
 
 
 @pytest.fixture(scope="module")

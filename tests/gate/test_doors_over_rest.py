@@ -20,7 +20,7 @@ from servers import Answer, Database, Server, Site, Sqlite, serving
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.entry import Entry
 from mlflow_rank.evidence.testimony import approval_statement
-from mlflow_rank.registry.tag_parcel import parcels
+from mlflow_rank.registry.gate.tag_parcel import parcels
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*stages.*:FutureWarning")
 

@@ -11,7 +11,7 @@ from gated import MODEL, Hall
 from mlflow.entities.model_registry import ModelVersionTag
 from mlflow.exceptions import MlflowException
 
-from mlflow_rank.registry import tag_parcel
+from mlflow_rank.registry.gate import tag_parcel
 
 CHAMPION = "alias:champion"
 

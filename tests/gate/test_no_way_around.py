@@ -30,7 +30,7 @@ from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.acts import review_statement
 from mlflow_rank.evidence.canonical import digest_of_bytes
 from mlflow_rank.evidence.file_manifest import file_manifest
-from mlflow_rank.registry.ended_emergencies import end_emergencies
+from mlflow_rank.registry.gate.ended_emergencies import end_emergencies
 
 PROMPT = "mlflow.prompt.is_prompt"
 NAMED, OTHERS = ("encoder", "twin"), ("free", "stranger")  # by policies; `free` is exempt, of `stranger` nobody speaks

@@ -11,7 +11,7 @@ from acting import CHAMPION, MODEL, People, later
 from gated import Hall
 
 from mlflow_rank.evidence.canonical import digest_of_bytes
-from mlflow_rank.registry.description import NOTICE
+from mlflow_rank.registry.gate.description import NOTICE
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_a_copy_brings_no_notice_with_it(people: People) -> None:
 
 
 def test_what_people_write_into_an_emergency_stays_text_on_the_page(people: People) -> None:
-    from mlflow_rank.registry.notices import Notice
+    from mlflow_rank.registry.gate.notices import Notice
     from mlflow_rank.reports.notice_markdown import notices_in_description
 
     evil = "</code><img src=x> [x](http://x) `c` |\n\n# h"

@@ -29,7 +29,7 @@ from mlflow_rank.evidence.acts import Aim
 from mlflow_rank.evidence.canonical import digest_of_bytes
 from mlflow_rank.evidence.statement import Statement
 from mlflow_rank.evidence.testimony import approval_statement
-from mlflow_rank.registry.tag_parcel import parcels
+from mlflow_rank.registry.gate.tag_parcel import parcels
 from mlflow_rank.workflow.evidencing import sealed
 
 USERS = ("ci", "ann", "bob", "olga", "emma", "dora")

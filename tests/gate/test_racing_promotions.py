@@ -23,7 +23,7 @@ from mlflow_rank.evidence.acts import Aim, request_statement
 from mlflow_rank.evidence.canonical import digest_of
 from mlflow_rank.evidence.testimony import approval_statement
 from mlflow_rank.policy.load import load_policy
-from mlflow_rank.registry.tag_parcel import parcels
+from mlflow_rank.registry.gate.tag_parcel import parcels
 from mlflow_rank.workflow.evidencing import sealed
 
 if TYPE_CHECKING:

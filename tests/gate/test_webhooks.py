@@ -23,9 +23,9 @@ from servers import Database, Server, Site, Sqlite, serving
 
 from mlflow_rank.audit.tables import outbox_table
 from mlflow_rank.evidence.testimony import approval_statement
-from mlflow_rank.registry.delivery import deliver
-from mlflow_rank.registry.hook_file import WEBHOOKS, hooks_in_force
-from mlflow_rank.registry.mlflow_webhooks import alias_moved
+from mlflow_rank.registry.outside.delivery import deliver
+from mlflow_rank.registry.outside.hook_file import WEBHOOKS, hooks_in_force
+from mlflow_rank.registry.outside.mlflow_webhooks import alias_moved
 from mlflow_rank.workflow.evidencing import sealed
 
 CHAMPION = f"alias:{ALIAS}"

@@ -21,8 +21,8 @@ from mlflow_rank.evidence import acts
 from mlflow_rank.evidence.acts import Aim
 from mlflow_rank.evidence.statement import Statement
 from mlflow_rank.evidence.testimony import approval_statement
-from mlflow_rank.registry.outlook import outlook
-from mlflow_rank.registry.tag_parcel import parcels
+from mlflow_rank.registry.gate.outlook import outlook
+from mlflow_rank.registry.gate.tag_parcel import parcels
 from mlflow_rank.workflow.evidencing import sealed
 
 CHAMPION = "alias:champion"

@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.entry import Entry
-from mlflow_rank.registry.tag_parcel import parcels
+from mlflow_rank.registry.gate.tag_parcel import parcels
 from mlflow_rank.workflow.gating import build_store
 
 MODEL = "encoder"

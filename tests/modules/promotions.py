@@ -16,7 +16,7 @@ from servers import Database, Server
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.stored import verify_database
-from mlflow_rank.registry.tag_parcel import parcels
+from mlflow_rank.registry.gate.tag_parcel import parcels
 
 MODEL = "encoder"
 ALIAS = "champion"

@@ -28,7 +28,7 @@ SHARED = (
     "mlflow.projects",
     "mlflow.store.model_registry.sqlalchemy_store",
     "mlflow.store.tracking.sqlalchemy_store",
-    "mlflow_rank.registry.gate",
+    "mlflow_rank.registry.gate.gate",
     "mlflow_rank.workflow.gating",
 )
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mlflow_rank.registry.flavor import LoggedEncoder, log_encoder
-from mlflow_rank.registry.tracking import RecordedRun, record_measurement
+from mlflow_rank.registry.runs.flavor import LoggedEncoder, log_encoder
+from mlflow_rank.registry.runs.tracking import RecordedRun, record_measurement
 
 Document = dict[str, Any]
 

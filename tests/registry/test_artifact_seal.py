@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlflow_rank.policy.load import load_policy
-from mlflow_rank.registry.artifact_places import Place, parts_of, place_of, proxied_place
-from mlflow_rank.registry.artifact_routes import ROUTES, SAFE_METHODS, is_about_artifacts, route_of
-from mlflow_rank.registry.artifact_seal import Held, is_protected
-from mlflow_rank.registry.sealed_app import SealedUploads
+from mlflow_rank.registry.server.artifact_places import Place, parts_of, place_of, proxied_place
+from mlflow_rank.registry.server.artifact_routes import ROUTES, SAFE_METHODS, is_about_artifacts, route_of
+from mlflow_rank.registry.server.artifact_seal import Held, is_protected
+from mlflow_rank.registry.server.sealed_app import SealedUploads
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -13,7 +13,7 @@ from promotions import exemption
 
 from mlflow_rank.policy.load import Policy, load_policy
 from mlflow_rank.policy.scope import standing
-from mlflow_rank.registry.canary_name import TARGETS, canary_name
+from mlflow_rank.registry.server.canary_name import TARGETS, canary_name
 
 TOKEN = "0a1b2c3d"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mlflow_rank.errors import MeasurementError
-from mlflow_rank.registry.connection import connected_client, speaking_to
+from mlflow_rank.registry.clients.connection import connected_client, speaking_to
 
 # MLflow's own use of SQLAlchemy 2.1, not ours.
 

@@ -17,8 +17,8 @@ from sqlalchemy import Engine
 from mlflow_rank.audit import outbox
 from mlflow_rank.audit.entry import written
 from mlflow_rank.audit.outbox import DEAD, DELIVERED, PENDING, Letter, Patience
-from mlflow_rank.registry.delivery import Round, deliver
-from mlflow_rank.registry.hook_file import HooksInForce, hooks_at
+from mlflow_rank.registry.outside.delivery import Round, deliver
+from mlflow_rank.registry.outside.hook_file import HooksInForce, hooks_at
 
 ENVIRONMENT = {"CHAT_SECRET": SECRET}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_rank.registry.description import (
+from mlflow_rank.registry.gate.description import (
     BEGIN,
     END,
     MOST_CHARACTERS,

@@ -10,8 +10,8 @@ from mlflow.store.model_registry.abstract_store import AbstractStore
 from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 from mlflow.store.model_registry.sqlalchemy_workspace_store import WorkspaceAwareSqlAlchemyStore
 
-from mlflow_rank.registry.doors import DOORS, GUARDED, RULES, undecided_methods
-from mlflow_rank.registry.gated_store import GatedStore, GatedWorkspaceStore, is_reserved
+from mlflow_rank.registry.gate.doors import DOORS, GUARDED, RULES, undecided_methods
+from mlflow_rank.registry.gate.gated_store import GatedStore, GatedWorkspaceStore, is_reserved
 from mlflow_rank.workflow.gating import RuleBook
 
 

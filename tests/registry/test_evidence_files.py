@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 
 from mlflow_rank.errors import MeasurementError, UsageError
-from mlflow_rank.registry.evidence_files import (
+from mlflow_rank.registry.runs.evidence_files import (
     evidence_of_version,
     holder_of,
     log_evidence,
     registered_models,
     version_of,
 )
-from mlflow_rank.registry.flavor import LoggedEncoder
-from mlflow_rank.registry.pilot_run import record_pilot
-from mlflow_rank.registry.run_claim import Destination, RecordedRun
-from mlflow_rank.registry.tracking import record_measurement
+from mlflow_rank.registry.runs.flavor import LoggedEncoder
+from mlflow_rank.registry.runs.pilot_run import record_pilot
+from mlflow_rank.registry.runs.run_claim import Destination, RecordedRun
+from mlflow_rank.registry.runs.tracking import record_measurement
 
 Document = dict[str, Any]
 Logged = tuple[RecordedRun, LoggedEncoder]
@@ -157,7 +157,7 @@ def test_a_version_that_is_not_there_is_a_wrong_call(client: Any, logged: Logged
 def test_every_registered_model_is_listed_page_after_page_and_no_prompt(
     client: Any, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlflow_rank.registry.evidence_files._AT_ONCE", 2)
+    monkeypatch.setattr("mlflow_rank.registry.runs.evidence_files._AT_ONCE", 2)
     client.set_registered_model_alias("tiny", "challenger", "1")
     for name in ("horn", "siren", "whistle"):
         client.create_registered_model(name)

@@ -13,8 +13,8 @@ from filed import key_of, trust_text
 
 from mlflow_rank.audit import triggers
 from mlflow_rank.errors import EvidenceError
-from mlflow_rank.registry.health import Serving, health
-from mlflow_rank.registry.health_document import Health, read_health
+from mlflow_rank.registry.clients.health_document import Health, read_health
+from mlflow_rank.registry.server.health import Serving, health
 
 HERE = Serving("rank+sqlite")
 

@@ -10,8 +10,8 @@ import pytest
 from receivers import hook, hooks_text, write_hooks
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.registry import hook_file
-from mlflow_rank.registry.hook_file import NO_HOOKS, Hook, hooks_at, hooks_in_force, read_hooks
+from mlflow_rank.registry.outside import hook_file
+from mlflow_rank.registry.outside.hook_file import NO_HOOKS, Hook, hooks_at, hooks_in_force, read_hooks
 
 URL = "https://hooks.lab/T0/b64secret"
 

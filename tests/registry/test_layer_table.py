@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from mlflow_rank.registry.layer_table import write_layer_table
+from mlflow_rank.registry.runs.layer_table import write_layer_table
 
 Make = Callable[..., dict[str, Any]]
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.registry.measured_rank import MeasuredRank, UnknownRank, read_ranks, read_row
+from mlflow_rank.registry.runs.measured_rank import MeasuredRank, UnknownRank, read_ranks, read_row
 
 Make = Callable[..., dict[str, Any]]
 

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlflow_rank.registry.metric_names import LOGGED, metrics_of
+from mlflow_rank.registry.runs.metric_names import LOGGED, metrics_of
 from mlflow_rank.spectra.estimate import estimate
 from mlflow_rank.spectra.level import LEVELS
 from mlflow_rank.spectra.metrics import METRICS

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mlflow_rank.errors import EvidenceError
-from mlflow_rank.registry.outlook_document import read_outlook
+from mlflow_rank.registry.clients.outlook_document import read_outlook
 
 Document = dict[str, Any]
 PILOT = {"rule": "pilot", "result": "fail", "severity": "block", "sentence": "too low"}

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.registry.measured_score import MeasuredScore, UnknownScore, read_tasks
-from mlflow_rank.registry.pilot_metrics import metric_groups, pilot_metrics_of
+from mlflow_rank.registry.runs.measured_score import MeasuredScore, UnknownScore, read_tasks
+from mlflow_rank.registry.runs.pilot_metrics import metric_groups, pilot_metrics_of
 
 Make = Callable[..., dict[str, Any]]
 

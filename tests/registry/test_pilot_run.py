@@ -12,10 +12,10 @@ import pytest
 from mlflow import MlflowClient
 
 from mlflow_rank.errors import MeasurementError, UsageError
-from mlflow_rank.registry.metric_names import metrics_of
-from mlflow_rank.registry.pilot_metrics import pilot_metrics_of
-from mlflow_rank.registry.pilot_run import record_pilot
-from mlflow_rank.registry.tracking import Destination, record_measurement
+from mlflow_rank.registry.runs.metric_names import metrics_of
+from mlflow_rank.registry.runs.pilot_metrics import pilot_metrics_of
+from mlflow_rank.registry.runs.pilot_run import record_pilot
+from mlflow_rank.registry.runs.tracking import Destination, record_measurement
 
 Make = Callable[..., dict[str, Any]]
 

@@ -7,7 +7,7 @@ from evidence import NOW, approval, case, piloted, policy, rule
 
 from mlflow_rank.policy import decide
 from mlflow_rank.policy.decision import Decision
-from mlflow_rank.registry.refusal import refused, why_refused
+from mlflow_rank.registry.gate.refusal import refused, why_refused
 
 
 def denied(*statements: object, **parts: object) -> Decision:

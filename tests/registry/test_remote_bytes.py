@@ -15,9 +15,9 @@ from buckets import bucket
 
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.file_manifest import file_manifest
-from mlflow_rank.registry import remote_bytes, remote_files
-from mlflow_rank.registry.remote_bytes import SlowStoreError, remote_manifest, remote_state
-from mlflow_rank.registry.version_bytes import Source, files_digest, state_of
+from mlflow_rank.registry.files import remote_bytes, remote_files
+from mlflow_rank.registry.files.remote_bytes import SlowStoreError, remote_manifest, remote_state
+from mlflow_rank.registry.files.version_bytes import Source, files_digest, state_of
 
 ROOT = "s3://models/1/run/artifacts"
 MODEL = f"{ROOT}/model"

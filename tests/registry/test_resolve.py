@@ -9,9 +9,9 @@ from mlflow import MlflowClient
 
 from mlflow_rank.encoders.load import load_encoder
 from mlflow_rank.errors import UsageError
-from mlflow_rank.registry.flavor import LoggedEncoder
-from mlflow_rank.registry.resolve import ResolvedModel, find_encoder, resolve_model
-from mlflow_rank.registry.tracking import RecordedRun
+from mlflow_rank.registry.runs.flavor import LoggedEncoder
+from mlflow_rank.registry.runs.resolve import ResolvedModel, find_encoder, resolve_model
+from mlflow_rank.registry.runs.tracking import RecordedRun
 
 Logged = tuple[RecordedRun, LoggedEncoder]
 

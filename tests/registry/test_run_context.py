@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import mlflow_rank
-from mlflow_rank.registry.run_context import POLICIES, UNREADABLE, VERSION, RankRunContext, policies_digest
+from mlflow_rank.registry.runs.run_context import POLICIES, UNREADABLE, VERSION, RankRunContext, policies_digest
 from mlflow_rank.workflow.policies import policy_files
 
 SHIPPED = Path(__file__).parents[2] / "policies"
@@ -142,7 +142,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
 
     loaded = set(json.loads(ended.stdout))
-    assert loaded <= {"mlflow_rank", "mlflow_rank.registry", "mlflow_rank.registry.run_context"}
+    assert loaded <= {"mlflow_rank", "mlflow_rank.registry", "mlflow_rank.registry.runs.run_context"}
 
 
 def test_it_has_what_mlflow_asks_of_a_context() -> None:

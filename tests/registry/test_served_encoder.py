@@ -18,10 +18,10 @@ from mlflow import MlflowClient
 
 from mlflow_rank.encoders.load import load_encoder
 from mlflow_rank.errors import UsageError
-from mlflow_rank.registry.flavor import LoggedEncoder, log_encoder
-from mlflow_rank.registry.metric_names import metrics_of
-from mlflow_rank.registry.resolve import resolve_model
-from mlflow_rank.registry.tracking import Destination, RecordedRun, record_measurement
+from mlflow_rank.registry.runs.flavor import LoggedEncoder, log_encoder
+from mlflow_rank.registry.runs.metric_names import metrics_of
+from mlflow_rank.registry.runs.resolve import resolve_model
+from mlflow_rank.registry.runs.tracking import Destination, RecordedRun, record_measurement
 
 Make = Callable[..., dict[str, Any]]
 Logged = tuple[RecordedRun, LoggedEncoder]
@@ -79,7 +79,7 @@ print(json.dumps(model.predict(pd.DataFrame({"audio": [[0.1, -0.1] * 800], "samp
 def test_what_cannot_be_heard_is_an_error_that_names_the_row(
     tiny_encoder: Path, request_: dict[str, list[object]], expected: str
 ) -> None:
-    from mlflow_rank.registry.served_encoder import ServedEncoder
+    from mlflow_rank.registry.runs.served_encoder import ServedEncoder
 
     served = ServedEncoder()
     served.load_context(SimpleNamespace(artifacts={"encoder": str(tiny_encoder)}))

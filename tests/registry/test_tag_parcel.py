@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlflow_rank.errors import EvidenceError
-from mlflow_rank.registry import tag_parcel
-from mlflow_rank.registry.tag_parcel import EVIDENCE, MOST_CHARACTERS, Part, joined, parcels, unpacked
+from mlflow_rank.registry.gate import tag_parcel
+from mlflow_rank.registry.gate.tag_parcel import EVIDENCE, MOST_CHARACTERS, Part, joined, parcels, unpacked
 
 
 def noise(size: int) -> bytes:

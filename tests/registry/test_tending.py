@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 from fastapi import FastAPI
 
-from mlflow_rank.registry.tending import Chore, Tending, ring, tend
+from mlflow_rank.registry.outside.tending import Chore, Tending, ring, tend
 
 LONG = 3600.0  # seconds between rounds, so that only a ring can be why there was one
 

@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from mlflow_rank.errors import MeasurementError, UsageError
-from mlflow_rank.registry.metric_names import metrics_of
-from mlflow_rank.registry.tracking import Destination, RecordedRun, record_measurement
+from mlflow_rank.registry.runs.metric_names import metrics_of
+from mlflow_rank.registry.runs.tracking import Destination, RecordedRun, record_measurement
 
 Make = Callable[..., dict[str, Any]]
 

@@ -30,12 +30,12 @@ from mlflow_rank.evidence.envelope import Envelope
 from mlflow_rank.evidence.file_manifest import file_manifest
 from mlflow_rank.evidence.statement import MEASUREMENT, Statement, Subject
 from mlflow_rank.evidence.testimony import decision_statement
-from mlflow_rank.registry.claimed_approval import Claim, check_basis
-from mlflow_rank.registry.flavor import log_encoder
-from mlflow_rank.registry.served_form import check_form
-from mlflow_rank.registry.tag_parcel import parcels
-from mlflow_rank.registry.tracking import record_measurement
-from mlflow_rank.registry.verified_load import Address
+from mlflow_rank.registry.clients.claimed_approval import Claim, check_basis
+from mlflow_rank.registry.clients.served_form import check_form
+from mlflow_rank.registry.clients.verified_load import Address
+from mlflow_rank.registry.gate.tag_parcel import parcels
+from mlflow_rank.registry.runs.flavor import log_encoder
+from mlflow_rank.registry.runs.tracking import record_measurement
 
 WAVEFORM = np.random.default_rng(0).uniform(-0.1, 0.1, 3000).astype(np.float32)
 

@@ -11,7 +11,7 @@ import pytest
 
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.file_manifest import file_manifest
-from mlflow_rank.registry.version_bytes import Source, files_digest, refuse_foreign, state_of
+from mlflow_rank.registry.files.version_bytes import Source, files_digest, refuse_foreign, state_of
 
 RUN = "mlflow-artifacts:/1/run/artifacts"
 

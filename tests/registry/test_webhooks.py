@@ -12,8 +12,8 @@ from sqlalchemy import Engine
 
 from mlflow_rank.audit import ledger
 from mlflow_rank.audit.entry import Entry, Record
-from mlflow_rank.registry.hook_file import Hook, HooksInForce
-from mlflow_rank.registry.webhooks import LONGEST, News, letters_of, news_in, not_told
+from mlflow_rank.registry.outside.hook_file import Hook, HooksInForce
+from mlflow_rank.registry.outside.webhooks import LONGEST, News, letters_of, news_in, not_told
 
 CHAMPION = "alias:champion"
 

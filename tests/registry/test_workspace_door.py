@@ -19,7 +19,7 @@ from promotions import exemption, rules
 from servers import Database
 
 from mlflow_rank.audit import triggers
-from mlflow_rank.registry.workspace_door import guard_workspaces
+from mlflow_rank.registry.gate.workspace_door import guard_workspaces
 from mlflow_rank.workflow.gating import build_store
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from mlflow_rank.registry.measured_score import PilotTask, read_tasks
+from mlflow_rank.registry.runs.measured_score import PilotTask, read_tasks
 from mlflow_rank.reports.figures import save_figure
 from mlflow_rank.reports.pilot_figures import confusion_matrix, draw_pilot, learning_curve, score_by_layer
 from mlflow_rank.reports.score_figure import CHANCE, FRAMES, INSIDE, LOG_MEL, OUTSIDE, RANDOM, UNKNOWN, UTTERANCES

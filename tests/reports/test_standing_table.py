@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from mlflow_rank.registry.outlook_document import Outlook, read_outlook
+from mlflow_rank.registry.clients.outlook_document import Outlook, read_outlook
 from mlflow_rank.reports.standing_table import loud_lines, print_standing
 from mlflow_rank.reports.why_words import need_lines, next_step, why_lines
 

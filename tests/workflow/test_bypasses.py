@@ -9,7 +9,7 @@ import pytest
 from gated import Hall
 from mlflow import MlflowClient
 
-from mlflow_rank.registry.checkup import Check
+from mlflow_rank.registry.server.checkup import Check
 from mlflow_rank.workflow.bypasses import Here, bypasses
 
 

@@ -12,7 +12,7 @@ from gated import Hall
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from mlflow_rank.registry.canary_name import TARGETS, CanaryName
+from mlflow_rank.registry.server.canary_name import TARGETS, CanaryName
 from mlflow_rank.workflow.canary import Flight, fly
 from mlflow_rank.workflow.doctoring import canary_check
 

@@ -19,7 +19,7 @@ from filed import Desk, key_of
 from mlflow_rank.cli.assess import assess_command
 from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.presented import present
-from mlflow_rank.registry.evaluation import evaluated_address, given_data
+from mlflow_rank.registry.runs.evaluation import evaluated_address, given_data
 from mlflow_rank.workflow import RankRequest, Setting, measure, record
 from mlflow_rank.workflow.evaluating import Evaluation, NotApprovedError
 from mlflow_rank.workflow.evaluator import MODEL_TYPE, RankEvaluator
@@ -51,7 +51,7 @@ class Laboratory:
 def laboratory(
     tmp_path_factory: pytest.TempPathFactory, listeners: pytest.MonkeyPatch, words: Path, tiny_hubert: Path
 ) -> Iterator[Laboratory]:
-    from mlflow_rank.registry.run_claim import Destination
+    from mlflow_rank.registry.runs.run_claim import Destination
 
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
@@ -216,7 +216,7 @@ def test_what_the_policies_do_not_approve_ends_the_evaluation_where_that_was_ask
 )  # fmt: skip
 def test_the_column_that_targets_names_says_which_task_is_piloted(target: str, task: str) -> None:
     pytest.importorskip("mlflow")
-    from mlflow_rank.registry.evaluation import GivenData
+    from mlflow_rank.registry.runs.evaluation import GivenData
 
     data = GivenData([], target, None)
 

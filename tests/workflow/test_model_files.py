@@ -12,7 +12,7 @@ from mlflow_rank.encoders.export import export_encoder
 from mlflow_rank.encoders.load import load_encoder
 from mlflow_rank.errors import EvidenceError, UsageError
 from mlflow_rank.evidence.file_manifest import file_manifest
-from mlflow_rank.registry.resolve import ResolvedModel
+from mlflow_rank.registry.runs.resolve import ResolvedModel
 from mlflow_rank.workflow import model_files
 from mlflow_rank.workflow.model_files import directory_of, files_digest, hashed
 from mlflow_rank.workflow.progress import Silence

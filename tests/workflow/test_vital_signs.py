@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlflow_rank.registry.checkup import Check, Checkup, worst_first
-from mlflow_rank.registry.health_client import Examined
-from mlflow_rank.registry.health_document import read_health
+from mlflow_rank.registry.clients.health_client import Examined
+from mlflow_rank.registry.clients.health_document import read_health
+from mlflow_rank.registry.server.checkup import Check, Checkup, worst_first
 from mlflow_rank.workflow.vital_signs import clock, vital_signs
 
 POLICY = {

@@ -1,0 +1,1 @@
+"""What would be loaded: the files of a version, wherever they lie, hashed and watched."""

@@ -1,0 +1,1 @@
+"""What may move: the doors of MLflow's store, what is asked at them, and what follows from the answer."""

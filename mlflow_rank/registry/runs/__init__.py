@@ -1,0 +1,1 @@
+"""What a run leaves in MLflow, and how encoders come out of it again."""
