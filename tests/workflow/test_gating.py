@@ -29,7 +29,7 @@ def test_policies_trust_and_key_are_in_force(book: RuleBook) -> None:
 
     assert rules.problems == ()
     assert [(file, policy.kind) for file, policy in rules.policies] == [("policy.yaml", "PromotionPolicy")]
-    assert {each.signer.name for each in rules.trust.keys} == {"lab", "gate", "ann", "bob", "olga"}
+    assert {each.signer.name for each in rules.trust.keys} == {"lab", "gate", "ann", "bob", "olga", "emma"}
     assert rules.key is not None
     assert rules.key.public in [each.key for each in rules.trust.keys]
 

@@ -94,7 +94,7 @@ def test_a_sound_gate_has_nothing_to_be_done() -> None:
         ("webhooks.dead", 3, "webhooks", "warn", "3 messages"),
         ("serving.server", False, "seal", "warn", "no server stands before the files"),
         ("open.break_glass", 1, "break-glass", "warn", "in place without approval: 1"),
-        ("open.overdue", 1, "break-glass", "fail", "1 of them overdue"),
+        ("open.overdue", 1, "break-glass", "fail", "overdue: 1"),
         ("open.flags", 2, "flags", "warn", "against 2 versions"),
         ("deviations.count", 1, "reconcile", "fail", "somebody went round the gate"),
     ],
