@@ -162,15 +162,24 @@ def _broken(entry: Entry) -> str:
 
 
 def _said(content: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+    """Return what a decision says, with the people who approved it, and the statements that it was presented with."""
     decision = content.get("decision")
     if not isinstance(decision, Mapping):
         return None, ()
-    sentence, listed = decision.get("sentence"), decision.get("evidence")
-    digests = [each.get("digest") for each in listed if isinstance(each, Mapping)] if isinstance(listed, list) else []
+    sentence = decision.get("sentence")
+    digests = (each.get("digest") for each in _parts(decision.get("evidence")))
+    rulings = _parts(decision.get("policies"))
+    listed = (ruling["approvals"].get("by") for ruling in rulings if isinstance(ruling.get("approvals"), Mapping))
+    people = sorted({str(name) for names in listed if isinstance(names, list) for name in names})
+    by = f"; approved by {', '.join(people)}" if people else ""
     return (
-        sentence if isinstance(sentence, str) else None,
+        f"{sentence}{by}" if isinstance(sentence, str) else None,
         tuple(digest for digest in digests if isinstance(digest, str)),
     )
+
+
+def _parts(value: object) -> list[Mapping[str, Any]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
 
 
 def _repeated(erasure: Entry) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -125,8 +125,8 @@ def _canary(client: MlflowClient, found: Examined | None, clock: Clock, say: Cal
 
 def _recorded(client: MlflowClient, before: Examined, flight: Flight, clock: Clock) -> Iterator[bool]:
     """Yield whether the ledger grew by each refusal, and has each decision that one names."""
+    from mlflow_rank.registry.clients.decision_records import records_at
     from mlflow_rank.registry.clients.health_client import examined
-    from mlflow_rank.registry.gate.records import records_at
 
     try:
         after = examined(client, clock).health.ledger.size or 0

@@ -205,6 +205,18 @@ def test_the_history_tells_who_broke_the_glass_until_it_is_reviewed_and_after(pe
     assert told().endswith(" (OPS-1: calls drop)")
 
 
+def test_the_history_tells_who_approved(people: People) -> None:
+    people.policy(approvals={"count": 2})
+    version = people.hall.proved()
+    for name in ("bob", "ann"):
+        people.approve(version, name)
+    people.hall.store.set_registered_model_alias(MODEL, "champion", version)
+
+    (row,) = history(people.hall.entries(), MODEL)
+
+    assert str(row.verdict).endswith("; approved by ann, bob")
+
+
 def test_an_approval_after_all_ends_the_emergency(people: People) -> None:
     people.policy(**BREAK_GLASS)
     version = people.hall.proved()

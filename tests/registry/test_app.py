@@ -18,7 +18,7 @@ from servers import ADMIN, Answer, Server, Site, Sqlite, serving
 
 import mlflow_rank
 from mlflow_rank.errors import EvidenceError
-from mlflow_rank.registry.gate.records import records_at
+from mlflow_rank.registry.clients.decision_records import records_at
 
 PROXY = "/api/2.0/mlflow-artifacts"
 READER, STRANGER = ("rita", "a pass phrase of rita"), ("sam", "a pass phrase of sam")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +10,8 @@ from urllib.parse import urlsplit
 
 from mlflow_rank.errors import EvidenceError
 from mlflow_rank.registry.clients.health_document import Health, read_health
-from mlflow_rank.registry.gate.records import API, GATED
+from mlflow_rank.registry.clients.over_http import asked
+from mlflow_rank.registry.gate.records import GATED
 from mlflow_rank.registry.server.health import Serving, health
 
 if TYPE_CHECKING:
@@ -66,29 +66,15 @@ def examined(client: MlflowClient, clock: Clock) -> Examined:
 
 
 def _asked(uri: str) -> Any:
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    try:
-        answer = http_request(get_default_host_creds(uri), f"{API}/health", "GET", max_retries=1, raise_on_status=False)
-    except MlflowException as error:
-        lines = str(error).splitlines() or ["no reason given"]
-        raise EvidenceError("the gate cannot be asked how it is", got=lines[0][:300]) from error
-    if answer.status_code in (404, 405):
-        raise NoHealthError(_NO_GATE, got=f"HTTP {answer.status_code}")
-    if answer.status_code in (401, 403):
+    answer = asked(uri, "health", what="the gate cannot be asked how it is")
+    if answer.status in (404, 405):
+        raise NoHealthError(_NO_GATE, got=f"HTTP {answer.status}")
+    if answer.status in (401, 403):
         raise EvidenceError(
             "the server does not tell this user how its gate is",
-            got=f"HTTP {answer.status_code}",
+            got=f"HTTP {answer.status}",
             remedy="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to a user of the server",
         )
-    try:
-        said = json.loads(answer.content)
-    except ValueError:
-        said = None
-    if answer.status_code != 200 or not isinstance(said, dict):
-        raise NoHealthError(
-            "what the server answers is not what a gate says of itself", got=f"HTTP {answer.status_code}"
-        )
-    return said
+    if answer.status != 200 or not answer.body:
+        raise NoHealthError("what the server answers is not what a gate says of itself", got=f"HTTP {answer.status}")
+    return answer.body

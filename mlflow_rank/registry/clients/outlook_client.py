@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -10,7 +9,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from mlflow_rank.errors import EvidenceError, UsageError
 from mlflow_rank.registry.clients.outlook_document import Outlook, read_outlook
-from mlflow_rank.registry.gate.records import API, GATED
+from mlflow_rank.registry.clients.over_http import asked
+from mlflow_rank.registry.gate.records import GATED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -76,24 +76,14 @@ class OutlooksOverHttp:
         return [read_outlook(each) for each in listed] if isinstance(listed, list) else []
 
     def _asked(self, path: str) -> Mapping[str, Any]:
-        from mlflow.exceptions import MlflowException
-        from mlflow.utils.credentials import get_default_host_creds
-        from mlflow.utils.rest_utils import http_request
-
-        try:
-            answer = http_request(
-                get_default_host_creds(self.uri), f"{API}/{path}", "GET", max_retries=1, raise_on_status=False
+        answer = asked(self.uri, path, what="the gate cannot be asked", expected=_ASK)
+        if answer.status == 404 and "message" in answer.body:
+            raise UsageError(
+                str(answer.body["message"]), got=path.partition("?")[0], expected="a model that you may read"
             )
-            said = json.loads(answer.content)
-        except (MlflowException, ValueError) as error:
-            lines = str(error).splitlines() or ["no reason given"]
-            raise EvidenceError("the gate cannot be asked", got=lines[0][:300], expected=_ASK) from error
-        if answer.status_code == 404 and isinstance(said, dict) and "message" in said:
-            raise UsageError(str(said["message"]), got=path.partition("?")[0], expected="a model that you may read")
-        if answer.status_code != 200 or not isinstance(said, dict):
-            got = f"HTTP {answer.status_code}: {answer.text[:200]}"
-            raise EvidenceError("the gate cannot be asked", got=got, expected=_ASK)
-        return said
+        if answer.status != 200 or not answer.body:
+            raise EvidenceError("the gate cannot be asked", got=answer.in_words, expected=_ASK)
+        return answer.body
 
 
 @dataclass(frozen=True, slots=True)

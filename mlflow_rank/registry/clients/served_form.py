@@ -9,7 +9,7 @@ from typing import Any
 from mlflow_rank.errors import EvidenceError
 
 _LOADER = "mlflow.pyfunc.loaders.code_model"  # the one that runs a model from its code
-_CODE = Path(__file__).with_name("served_encoder.py")
+_CODE = Path(__file__).parents[1] / "runs" / "served_encoder.py"  # that encoders are logged with
 _FORM = "an encoder as this version of `mlflow-rank measure --register` logs it"
 
 

@@ -25,8 +25,9 @@ from mlflow_rank.policy.decision import moment
 from mlflow_rank.policy.targets import canonical_target
 from mlflow_rank.registry.clients.claimed_approval import Claim, Emergency, check_basis
 from mlflow_rank.registry.clients.connection import connected_client, quiet_mlflow, speaking_to
+from mlflow_rank.registry.clients.decision_records import Records, records_at
 from mlflow_rank.registry.clients.served_form import check_form
-from mlflow_rank.registry.gate.records import GATED, Placed, Records, records_at
+from mlflow_rank.registry.gate.records import GATED, Placed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
