@@ -228,7 +228,7 @@ def test_a_registered_name_goes_before_where_the_files_lay(decide: Call, desk: D
 def test_approvals_and_decisions_that_lie_beside_evidence_are_no_evidence(decide: Call, rank: Call, desk: Desk) -> None:
     before = decided(decide("--json", "-"))["evidence_digest"]
     decide("--output", "evidence", "--key", "gate.key")
-    rank("approve", "evidence/bob.dsse.json", *OFFLINE, "--comment", "heard it", "--key", "bob.key")
+    rank("approve", "--output", "evidence/bob.dsse.json", *OFFLINE, "--comment", "heard it", "--key", "bob.key")
 
     after = decided(decide("--json", "-", "--approval", "evidence/bob.dsse.json"))
 
@@ -509,7 +509,7 @@ def test_deciding_loads_nothing_that_listens(desk: Desk) -> None:
         ["policy", "schema"],
         ["policy", "explain", "policy.yaml"],
         ["decide", *OFFLINE, "--output", "out", "--key", "gate.key"],
-        ["approve", "bob.dsse.json", *OFFLINE, "--comment", "heard it", "--key", "bob.key"],
+        ["approve", "--output", "bob.dsse.json", *OFFLINE, "--comment", "heard it", "--key", "bob.key"],
         ["evidence", "verify", "out", "evidence", "--policy", "policy.yaml", "--model", "model"],
         ["policy", "replay", "--policy", "policy.yaml", "--decisions", "out", "--evidence", "evidence"],
     ]

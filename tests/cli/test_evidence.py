@@ -216,8 +216,8 @@ def test_a_decision_with_everything_in_it_is_decided_again_too(
     desk.write(f"evidence/junk{SUFFIX}", "{}")
     question = (*OFFLINE, "--champion-evidence", "theirs.dsse.json")
     said = ("--rule", "calm", "--reason", "a known fault", "--ticket", "OPS-7")
-    rank("waive", "waiver.dsse.json", *question, *said, "--key", "olga.key")
-    rank("approve", "bob.dsse.json", *question, "--comment", "heard it", "--key", "bob.key")
+    rank("waive", "--output", "waiver.dsse.json", *question, *said, "--key", "olga.key")
+    rank("approve", "--output", "bob.dsse.json", *question, "--comment", "heard it", "--key", "bob.key")
     answer = decided(*question[8:], "--approval", "bob.dsse.json", "--waiver", "waiver.dsse.json")
     papers = ("theirs.dsse.json", "bob.dsse.json", "waiver.dsse.json")
 

@@ -46,7 +46,7 @@ def test_the_form_of_in_toto():
 
 def test_the_kinds_are_all_different():
     kinds = [value for name, value in vars(module).items() if name.isupper() and name != "STATEMENT_TYPE"]
-    assert len(set(kinds)) == len(kinds) == 7
+    assert len(set(kinds)) == len(kinds) == 12
 
 
 def test_other_digests_and_fields_that_we_do_not_know_are_ignored():

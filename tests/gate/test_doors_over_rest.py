@@ -493,7 +493,7 @@ def test_a_version_of_files_that_are_not_the_runs(model: Model, source: str) -> 
 def test_the_python_client_says_the_sentence(model: Model) -> None:
     version = model.version()
 
-    with pytest.raises(RestException, match=r"Refused: .* is unknown \(missing_evidence\); decision [0-9a-f]{12}"):
+    with pytest.raises(RestException, match=r"Refused: no evidence for pilot; decision [0-9a-f]{12}"):
         model.house.server.client().set_registered_model_alias(model.name, "champion", version)
 
 

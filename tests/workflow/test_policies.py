@@ -147,7 +147,7 @@ def test_trust_is_read_from_where_it_is_said_or_from_here_else_nobody_is_believe
     here = read_trust_file(None)
     written("elsewhere.yaml", trust_text(lab={"valid_until": "2030-01-01T00:00:00Z"}))
 
-    assert len(here.keys) == 5
+    assert len(here.keys) == 6
     assert read_trust_file(Path("elsewhere.yaml")) != here
 
 
