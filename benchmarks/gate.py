@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
+from servers import Database, Server, Site, Sqlite, serving
 
 from benchmarks.deciding import measurement, pilot, policy_text
 from benchmarks.interleaved import interleaved
@@ -23,7 +24,6 @@ from mlflow_rank.evidence.keys import PrivateKey, generate_key
 from mlflow_rank.evidence.testimony import measurement_statement, pilot_statement
 from mlflow_rank.registry.gate.tag_parcel import parcels
 from mlflow_rank.workflow.evidencing import sealed
-from tests.modules.servers import Database, Server, Site, Sqlite, serving
 
 CROWD = 100  # models that the many versions are of
 LAYERS = 12  # of HuBERT base
@@ -55,9 +55,9 @@ def run(folder: Path, *, quick: bool) -> list[Row]:
     verifying = tuple(_verified(crowded) for _ in range(3))
     rules = rules_in(folder)
     sites = (
-        Site(folder / "plain", plain, gated=False),
-        Site(folder / "gated", gated, environment=rules),
-        Site(folder / "crowded", crowded, environment=rules),
+        Site(folder / "plain", plain, gated=False, as_typed=True),
+        Site(folder / "gated", gated, environment=rules, as_typed=True),
+        Site(folder / "crowded", crowded, environment=rules, as_typed=True),
     )
     with serving(*sites) as servers:
         callers = [Caller(each, site.place / "artifacts") for each, site in zip(servers, sites, strict=True)]
