@@ -7,15 +7,16 @@ and one of kind `closing` names in its `reference` the number of the entry that 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from functools import cache
+from typing import TYPE_CHECKING, Any, Literal
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from mlflow_rank.audit.entry import Entry
 from mlflow_rank.audit.tables import matters_table
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
     from sqlalchemy.orm import Session
 
     Database = Connection | Session
@@ -87,8 +88,12 @@ def open_matters(
 ) -> list[Matter]:  # fmt: skip
     """Return what is open, in the order in which it was opened; of everything, or of what is named."""
     asked = {"workspace": workspace, "model": model, "version": version, "target": target, "kind": kind}
-    wanted = select(matters_table).where(
-        *(matters_table.c[name] == value for name, value in asked.items() if value is not None)
-    )
-    rows = connection.execute(wanted.order_by(matters_table.c.number))
-    return [Matter(**row._mapping) for row in rows]
+    named = {name: value for name, value in asked.items() if value is not None}
+    return [Matter(**row._mapping) for row in connection.execute(_asked(tuple(named)), named)]
+
+
+@cache
+def _asked(names: tuple[str, ...]) -> Select[Any]:
+    """Return how matters are asked for by these columns: said once, as the gate asks at every call."""
+    about = (matters_table.c[name] == bindparam(name) for name in names)
+    return select(matters_table).where(*about).order_by(matters_table.c.number)

@@ -43,6 +43,7 @@ KINDS = {
     BREAK_GLASS: "break_glass",
     REVIEW: "review",
 }
+KINDS_OF_EVIDENCE = ("measurement", "pilot", "alarms")  # what machines say; all else is somebody's own word
 KINDS_OF_ACTS = ("request", "withdrawal", "rollback", "break_glass", "review")
 UNREADABLE = "unreadable"
 MOST_KEPT = 16  # statements that were read lately: a gate reads those of candidate and champion again and again

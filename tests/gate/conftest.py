@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from acting import People
 from filed import Desk
+from gated import Hall
 from promotions import approved_versions, asking_for_a_pilot, files_of, rules
 from servers import Database, Postgresql, Server, Site, Sqlite, serving
+
+from mlflow_rank.audit.stored import verify_database
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +61,13 @@ def registry(databases: Sqlite | Postgresql, tmp_path_factory: pytest.TempPathFa
     with serving(site) as [server]:
         files = files_of(server, desk)
         yield Registry(databases, database, server, desk, files, approved_versions(server, desk, files, 8))
+
+
+@pytest.fixture
+def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[People]:
+    """People at a gate in this process, whose ledger holds in the end, whatever they did."""
+    hall = Hall.built(tmp_path, monkeypatch)
+    yield People(hall)
+    verified = verify_database(hall.store.engine)
+    hall.store._dispose_engine()
+    assert verified.holds, verified.problems

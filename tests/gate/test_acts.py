@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import evidence
 import pytest
 from acting import CHAMPION, MODEL, People, later, refusal
-from filed import key_of, trust_text
-from gated import Hall
+from filed import trust_text
 
 from mlflow_rank.audit.history import history
-from mlflow_rank.audit.stored import verify_database
 from mlflow_rank.evidence.acts import rollback_statement
 from mlflow_rank.evidence.canonical import digest_of_bytes
 from mlflow_rank.registry.gate.ended_emergencies import end_emergencies
@@ -21,23 +18,8 @@ from mlflow_rank.registry.gate.ended_emergencies import end_emergencies
 BREAK_GLASS = {"break_glass": {"review_within": "2d"}}
 
 
-@pytest.fixture
-def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[People]:
-    hall = Hall.built(tmp_path, monkeypatch)
-    yield People(hall)
-    verified = verify_database(hall.store.engine)
-    hall.store._dispose_engine()
-    assert verified.holds, verified.problems
-
-
-def promoted(people: People) -> str:
-    version = people.hall.proved()
-    people.hall.store.set_registered_model_alias(MODEL, "champion", version)
-    return version
-
-
 def test_one_goes_back_to_a_version_that_was_approved_before_without_new_evidence(people: People) -> None:
-    first, second = promoted(people), promoted(people)
+    first, second = people.promoted(), people.promoted()
     with people.at(later(days=300)):  # its evidence has long aged
         people.go_back(first)
 
@@ -51,7 +33,7 @@ def test_one_goes_back_to_a_version_that_was_approved_before_without_new_evidenc
 
 
 def test_nobody_goes_back_to_a_version_that_was_never_approved(people: People) -> None:
-    promoted(people)
+    people.promoted()
     never = people.hall.proved()
 
     with refusal(f"version {never} of {MODEL} was never approved for {CHAMPION}"):
@@ -59,7 +41,7 @@ def test_nobody_goes_back_to_a_version_that_was_never_approved(people: People) -
 
 
 def test_nobody_goes_back_to_files_that_have_changed(people: People) -> None:
-    first, _ = promoted(people), promoted(people)
+    first, _ = people.promoted(), people.promoted()
     source = people.hall.store.get_model_version(MODEL, first).source
     Path(source.removeprefix("file://"), "config.json").write_text('{"changed": true}')
 
@@ -68,7 +50,7 @@ def test_nobody_goes_back_to_files_that_have_changed(people: People) -> None:
 
 
 def test_nobody_goes_back_to_what_a_rejection_speaks_against_since(people: People) -> None:
-    first, second = promoted(people), promoted(people)
+    first, second = people.promoted(), people.promoted()
     people.approve(first, "bob", verdict="reject")
 
     with refusal("since its approval rejected by bob"):
@@ -78,7 +60,7 @@ def test_nobody_goes_back_to_what_a_rejection_speaks_against_since(people: Peopl
 
 
 def test_a_stricter_policy_keeps_nobody_from_going_back(people: People) -> None:
-    first, _ = promoted(people), promoted(people)
+    first, _ = people.promoted(), people.promoted()
     people.policy(evidence.PILOT_RULE | {"value": 0.99})
 
     people.go_back(first)
@@ -88,7 +70,7 @@ def test_a_stricter_policy_keeps_nobody_from_going_back(people: People) -> None:
 
 @pytest.mark.parametrize("by", ["lab", "emma", None])
 def test_who_has_no_role_for_it_does_not_go_back(people: People, by: str | None) -> None:
-    first, second = promoted(people), promoted(people)
+    first, second = people.promoted(), people.promoted()
 
     with refusal("Refused: this evidence is not taken"):
         people.go_back(first, by=by)
@@ -98,7 +80,7 @@ def test_who_has_no_role_for_it_does_not_go_back(people: People, by: str | None)
 
 
 def test_an_act_is_carried_out_once(people: People) -> None:
-    first, second = promoted(people), promoted(people)
+    first, second = people.promoted(), people.promoted()
     statement = rollback_statement(people.aim(first), reason="hisses", now=people.now())
     people.hand_in(first, statement, "olga")
     people.hall.store.set_registered_model_alias(MODEL, "champion", second)
@@ -166,7 +148,7 @@ def test_whoever_broke_the_glass_does_not_review_it_and_another_does(people: Peo
 
 def test_a_rejected_break_glass_goes_back_to_what_was_approved_before(people: People) -> None:
     people.policy(**BREAK_GLASS)
-    approved, other = promoted(people), people.hall.version()
+    approved, other = people.promoted(), people.hall.version()
     statement = people.break_glass(other)
     assert people.hall.champion() == other
     people.review(other, digest_of_bytes(statement.to_bytes()), verdict="reject")
@@ -177,7 +159,7 @@ def test_a_rejected_break_glass_goes_back_to_what_was_approved_before(people: Pe
 
 def test_when_the_time_is_over_the_gate_goes_back(people: People) -> None:
     people.policy(**BREAK_GLASS)
-    approved, other = promoted(people), people.hall.version()
+    approved, other = people.promoted(), people.hall.version()
     people.break_glass(other, hours=2)
     ends = people.now() + timedelta(hours=2)
 
@@ -340,4 +322,3 @@ def test_two_keys_of_one_person_are_one_person(people: People) -> None:
 
     (ruling,) = people.outlook(version)["version"]["decision"]["policies"]
     assert ruling["approvals"]["by"] == ["bob"]
-    assert key_of("bob").public.key_id

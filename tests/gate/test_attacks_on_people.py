@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +10,8 @@ import evidence
 import pytest
 from acting import CHAMPION, MODEL, People, later, refusal
 from filed import key_of, trust_text
-from gated import Hall
 from mlflow.entities.model_registry import ModelVersionTag
 
-from mlflow_rank.audit.stored import verify_database
 from mlflow_rank.evidence import acts
 from mlflow_rank.evidence.canonical import digest_of_bytes
 from mlflow_rank.evidence.envelope import Signature, read_envelope
@@ -25,21 +22,6 @@ from mlflow_rank.workflow.evidencing import sealed
 
 GLASS = {"break_glass": {"review_within": "2d"}}
 ALARMED = {"id": "calm", "kind": "no_open_alarm"}
-
-
-@pytest.fixture
-def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[People]:
-    hall = Hall.built(tmp_path, monkeypatch)
-    yield People(hall)
-    verified = verify_database(hall.store.engine)
-    hall.store._dispose_engine()
-    assert verified.holds, verified.problems
-
-
-def promoted(people: People) -> str:
-    version = people.hall.proved()
-    people.hall.store.set_registered_model_alias(MODEL, "champion", version)
-    return version
 
 
 def files_of(people: People, version: str) -> Path:
@@ -170,7 +152,7 @@ def test_a_tag_goes_on_telling_all_who_signed(people: People) -> None:
 
 def test_an_emergency_that_was_reviewed_ends_as_well(people: People) -> None:
     people.policy(**GLASS)
-    approved, other = promoted(people), people.hall.version()
+    approved, other = people.promoted(), people.hall.version()
     statement = people.break_glass(other, hours=2)
     people.review(other, named(statement))
     assert people.hall.champion() == other
@@ -213,7 +195,7 @@ def test_a_review_is_of_the_statement_that_it_names_and_of_no_other_with_such_an
 
 def test_the_version_of_an_emergency_is_kept_until_it_is_reviewed(people: People) -> None:
     people.policy(**GLASS)
-    approved, other = promoted(people), people.hall.version()
+    approved, other = people.promoted(), people.hall.version()
     statement = people.break_glass(other)
     people.go_back(approved)
 
@@ -241,7 +223,7 @@ def test_a_model_with_an_emergency_is_neither_deleted_nor_renamed_until_it_is_re
 
 def test_an_emergency_lowers_no_bar_that_the_champion_before_it_has_set(people: People) -> None:
     people.policy(evidence.PILOT_RULE, evidence.rule("rank_within_envelope", no_champion="pass"), **GLASS)
-    promoted(people)
+    people.promoted()
     weak = people.hall.desk.write("weak/model.safetensors", "weak weights").parent
     version = people.hall.version(weak)
     files = file_manifest(weak).digest
@@ -266,7 +248,7 @@ def test_an_emergency_lowers_no_bar_that_the_champion_before_it_has_set(people: 
 
 def test_who_has_no_key_makes_the_gate_reconsider_nothing(people: People) -> None:
     people.policy(on_contrary_evidence="demote")
-    _, second = promoted(people), promoted(people)
+    _, second = people.promoted(), people.promoted()
     people.policy(evidence.PILOT_RULE | {"value": 0.99}, on_contrary_evidence="demote", promote="manual")
 
     people.hall.submit(second, *sorted(people.hall.desk.evidence.iterdir()))
@@ -298,8 +280,8 @@ def test_what_speaks_against_a_version_demotes_it_only_where_a_policy_that_hears
 
 def test_the_gate_goes_back_to_what_was_there_before_and_not_to_what_people_took_away(people: People) -> None:
     people.policy(**GLASS)
-    first, second = promoted(people), promoted(people)
-    third = promoted(people)
+    first, second = people.promoted(), people.promoted()
+    third = people.promoted()
     people.go_back(first)
     other = people.hall.version()
     people.break_glass(other, hours=2)
@@ -310,7 +292,7 @@ def test_the_gate_goes_back_to_what_was_there_before_and_not_to_what_people_took
 
 
 def test_nobody_goes_back_to_what_a_thief_had_approved(people: People) -> None:
-    first, second = promoted(people), promoted(people)
+    first, second = people.promoted(), people.promoted()
     stolen = {"lab": {"revoked": {"at": later(hours=-3).isoformat(), "reason": "compromised"}}}
     people.hall.desk.write("trust.yaml", trust_text(**stolen))
 
@@ -323,7 +305,7 @@ def test_nobody_goes_back_to_what_a_thief_had_approved(people: People) -> None:
 def test_one_emergency_that_cannot_end_keeps_no_other_from_ending(people: People) -> None:
     people.policy(**GLASS, match={"models": [MODEL], "targets": "any"})
     hall = people.hall
-    approved = promoted(people)
+    approved = people.promoted()
     staged, former, latest = hall.proved(), hall.proved(), hall.proved()
     for version, stage in ((staged, "Staging"), (former, "Production"), (latest, "Production"), (former, "Staging")):
         hall.store.transition_model_version_stage(MODEL, version, stage, stage == "Production")
@@ -345,7 +327,7 @@ def test_the_gate_does_not_undo_an_emergency_for_what_was_known_to_speak_against
     people: People, against: str
 ) -> None:
     people.policy(on_contrary_evidence="demote", **GLASS)
-    promoted(people)
+    people.promoted()
     version = people.hall.version()
     if against == "evidence":
         speak_against(people, version)
@@ -360,7 +342,7 @@ def test_the_gate_does_not_undo_an_emergency_for_what_was_known_to_speak_against
 def test_files_that_are_flagged_come_back_under_no_other_number(people: People) -> None:
     people.policy(promote="automatic", on_contrary_evidence="demote")
     hall = people.hall
-    first, second = promoted(people), hall.version()
+    first, second = people.promoted(), hall.version()
     run = {"called": "runs:/0/model"}  # evidence of the files, which names no version
     good = [each.read_bytes() for each in (hall.desk.measurement(**run), hall.desk.pilot(**run))]
 

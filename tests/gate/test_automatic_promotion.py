@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import evidence
 import pytest
 from acting import CHAMPION, MODEL, People, later, refusal
-from gated import Hall
 
 FLAG = "rank.flag"
 
@@ -19,12 +16,10 @@ def worse_than_chance(row: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.fixture
-def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[People]:
-    hall = Hall.built(tmp_path, monkeypatch)
-    people = People(hall)
+def people(people: People) -> People:
+    """Those of every test here, under a policy that promotes by itself."""
     people.policy(promote="automatic")
-    yield people
-    hall.store._dispose_engine()
+    return people
 
 
 def test_evidence_that_arrives_after_the_request_promotes(people: People) -> None:
@@ -245,15 +240,13 @@ def test_a_rejection_flags_the_champion(people: People) -> None:
 def test_an_approval_ends_at_the_second(people: People) -> None:
     people.policy(approvals={"count": 1})
     version = people.hall.proved()
-    people.approve(version, "bob", lasts=timedelta(hours=1))
-    expires = people.last("evidence").at
-    moment = later(hours=1).replace(microsecond=0)
-    assert expires < moment.isoformat()
+    given = later().replace(microsecond=0)
+    with people.at(given):
+        people.approve(version, "bob", lasts=timedelta(hours=1))
 
-    statement_ends = people.now() + timedelta(hours=1)
-    with people.at(statement_ends.replace(microsecond=0) - timedelta(seconds=2)):
+    with people.at(given + timedelta(minutes=59, seconds=59)):
         assert people.outlook(version)["version"]["decision"]["verdict"] == "approve"
-    with people.at(statement_ends.replace(microsecond=0) + timedelta(seconds=1)):
+    with people.at(given + timedelta(hours=1)):
         assert people.outlook(version)["version"]["decision"]["verdict"] == "deny"
         with refusal("0 of 1 approvals"):
             people.hall.store.set_registered_model_alias(MODEL, "champion", version)

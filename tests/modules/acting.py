@@ -40,6 +40,12 @@ class People:
         listed = rules or (evidence.PILOT_RULE, evidence.rule("rank_at_least", "floor"))
         self.hall.desk.write("policies/policy.yaml", evidence.policy_text(*listed, **parts))
 
+    def promoted(self) -> str:
+        """A version that policies approved, and that was made champion by hand."""
+        version = self.hall.proved()
+        self.hall.store.set_registered_model_alias(self.model, "champion", version)
+        return version
+
     def aim(self, number: str, **other: str) -> Aim:
         about = {"workspace": "default", "model": self.model, "version": number, "target": CHAMPION}
         return Aim(**(about | {"files": self.hall.desk.digest} | other))

@@ -15,7 +15,7 @@ from mlflow_rank.errors import EvidenceError, MlflowRankError
 from mlflow_rank.evidence.acts import Act, BreakGlass, PromotionRequest, Review, Rollback
 from mlflow_rank.evidence.contents import Approval, Waiver
 from mlflow_rank.evidence.envelope import read_envelope
-from mlflow_rank.evidence.presented import UNREADABLE, Presented, present
+from mlflow_rank.evidence.presented import KINDS_OF_EVIDENCE, UNREADABLE, Presented, present
 from mlflow_rank.evidence.trust import TrustStore, folded
 from mlflow_rank.policy.model import PromotionPolicy
 from mlflow_rank.policy.terms import REVIEWERS
@@ -47,7 +47,6 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "review": REVIEWERS,
 }
 LONGEST_WORD = 65_536  # bytes: some texts of 2,000 characters, the digests of 100 policies, and 32 signatures
-MEASURED = ("measurement", "pilot", "alarms")  # what machines say; all else is somebody's own word
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +74,7 @@ class Acceptance:
             source = source_of(session, call.workspace, model, version)
         flaw = flaw_of_itself(found, model, rules)  # before anything that takes time
         flaw = flaw or flaw_of_hand(found, call, rules.trust) or flaw_of_place(found, call, version)
-        if flaw is None and found.kind not in MEASURED:
+        if flaw is None and found.kind not in KINDS_OF_EVIDENCE:
             flaw = too_long(envelope)
         if flaw is None and isinstance(found.content, Act):
             flaw = flaw_of_act(found.content, call, version, rules, now)
@@ -251,7 +250,7 @@ def flaw_of_hand(found: Presented, call: Call, trust: TrustStore) -> str | None:
             return f"{user} hands in an approval of {found.content.witnessed}; people hand in their own word"
         services = {folded(each.service) for each in trust.keys if each.service is not None}
         return f"{user} is a service; approvals are people's" if folded(user) in services else None
-    if user is None or found.kind in MEASURED:
+    if user is None or found.kind in KINDS_OF_EVIDENCE:
         return None
     others = sorted(each.name for each in found.signers if folded(each.name) != folded(user))
     return f"{', '.join(others)} signed it, and {user} hands it in; people hand in their own word" if others else None
@@ -308,7 +307,7 @@ def _roles(kind: str, policies: list[PromotionPolicy]) -> set[str]:
 
 def _short_tag(found: Presented) -> tuple[str, str]:
     """Return key and value of the tag that people see: one short line."""
-    sort = f"evidence.{found.kind}" if found.kind in MEASURED else found.kind
+    sort = f"evidence.{found.kind}" if found.kind in KINDS_OF_EVIDENCE else found.kind
     short = found.digest.removeprefix("sha256:")[:8]
     who = {each.name for each in found.signers if found.kind != "break_glass" or "gate" not in each.roles}
     by = ", ".join(sorted(who)) or "unsigned"

@@ -17,7 +17,7 @@ from mlflow_rank.audit.lookups import evidence_digests
 from mlflow_rank.audit.matters import open_matters
 from mlflow_rank.audit.placements import Placement
 from mlflow_rank.errors import MlflowRankError
-from mlflow_rank.evidence.presented import KINDS_OF_ACTS, Presented, present
+from mlflow_rank.evidence.presented import KINDS_OF_ACTS, KINDS_OF_EVIDENCE, Presented, present
 from mlflow_rank.policy.case import Candidate, Case, Champion, NoChampion, Request, UnknownChampion
 from mlflow_rank.registry.files.version_bytes import Source, files_digest, state_of
 from mlflow_rank.registry.gate.basis import BREAK_GLASS
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from mlflow_rank.evidence.trust import TrustStore
-
-EVIDENCE = ("measurement", "pilot", "alarms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +140,7 @@ class Question:
             champion = self._champion(session, self.holder, trust, files.champion)
         return Case(
             Request(self.model, self.version, self.target, Candidate(files.candidate, checked=True), requester),
-            tuple(each for each in found if each.kind in EVIDENCE),
+            tuple(each for each in found if each.kind in KINDS_OF_EVIDENCE),
             champion,
             tuple(each for each in found if each.kind == "approval"),
             tuple(each for each in found if each.kind == "waiver"),
@@ -154,7 +152,7 @@ class Question:
         if digest is None:
             return UnknownChampion()
         theirs = presented_of(session, self.workspace, self.model, holder.version, trust)
-        return Champion(digest, holder.version, tuple(each for each in theirs if each.kind in EVIDENCE))
+        return Champion(digest, holder.version, tuple(each for each in theirs if each.kind in KINDS_OF_EVIDENCE))
 
 
 def source_of(session: Session, workspace: str, model: str, version: str) -> Source:

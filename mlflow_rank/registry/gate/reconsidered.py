@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from mlflow_rank.evidence.presented import KINDS_OF_EVIDENCE
 from mlflow_rank.policy.case import Candidate, Case, Request
 from mlflow_rank.policy.decide import decide
 from mlflow_rank.policy.decision import Decision
 from mlflow_rank.policy.model import PromotionPolicy
 from mlflow_rank.registry.gate.basis import Basis
-from mlflow_rank.registry.gate.question import EVIDENCE, presented_of
+from mlflow_rank.registry.gate.question import presented_of
 from mlflow_rank.registry.gate.rules_in_force import RulesInForce
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def reconsidered(session: Session, workspace: str, basis: Basis, rules: RulesInF
     request = Request(basis.model, basis.version, basis.target, Candidate(basis.files, checked=False))
     case = Case(
         request,
-        tuple(each for each in found if each.kind in EVIDENCE),
+        tuple(each for each in found if each.kind in KINDS_OF_EVIDENCE),
         approvals=tuple(each for each in found if each.kind == "approval"),
         waivers=tuple(each for each in found if each.kind == "waiver"),
     )
