@@ -51,12 +51,16 @@ def print_standing(outlooks: Sequence[Outlook], *, version: str | None = None, s
 
 
 def loud_lines(outlooks: Sequence[Outlook], *, version: str | None = None) -> Iterator[str]:
-    """Yield what nobody may overlook: break-glasses that nobody has reviewed, and flags; what is overdue first."""
+    """Yield what nobody may overlook: break-glasses that nobody has reviewed, and flags; what is overdue first.
+
+    A version that is flagged, and no longer where it was, is told of only where it is asked for.
+    """
     loud = [
         (each.model, matter)
         for each in outlooks
         for matter in each.matters
-        if matter.kind != "request" and version in (None, matter.version)
+        if matter.kind == "break_glass" or (matter.kind == "flag" and (matter.placed or version is not None))
+        if version in (None, matter.version)
     ]
     for model, matter in sorted(loud, key=_urgency):
         yield f"!! {plain(matter_words(model, matter))}"

@@ -101,7 +101,8 @@ def matter_words(model: str, matter: Matter) -> str:
     if matter.kind == "request":
         return f"{by} asked on {when(matter.at)} for {about} to go to {matter.target}{said}"
     if matter.kind == "flag":
-        return f"FLAGGED: {about} at {matter.target} since {when(matter.at)}{said}"
+        where = "at" if matter.placed else "no longer at"
+        return f"FLAGGED: {about}, {where} {matter.target}, since {when(matter.at)}{said}"
     ticket = f" ({matter.ticket})" if matter.ticket else ""
     until = f"; it holds until {when(matter.expires_at)}" if matter.expires_at else ""
     if matter.review_by is None:

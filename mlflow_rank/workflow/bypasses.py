@@ -129,7 +129,7 @@ def _latest(here: Here) -> Iterator[Check]:
     except MlflowException:
         return  # who may not list models is told so elsewhere
     if other:
-        said = f"models:/NAME/latest serves a version that nobody made champion, of {len(other)} models"
+        said = f"models whose models:/NAME/latest is no champion: {len(other)}"
         remedy = "deploy models:/NAME@champion; --scan DIR finds who does not"
         yield Check("latest", "warn", said, remedy, tuple(other[:_MOST]))
 

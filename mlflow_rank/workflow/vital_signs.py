@@ -182,7 +182,7 @@ def _emergencies(health: Health) -> Check:
         said = f"versions that are in place without approval: {state.break_glass}"
         return Check("break-glass", "warn", said, "mlflow-rank review, in time", state.named)
     if state.flags:
-        said = f"evidence speaks against {state.flags} versions that are in place"
+        said = f"versions in place that evidence speaks against: {state.flags}"
         return Check("flags", "warn", said, "mlflow-rank status shows them, why says why, rollback goes back")
     return Check("break-glass", "ok", "none is open, and no version in place is flagged")
 

@@ -14,6 +14,7 @@ from mlflow_rank.audit.history import history
 from mlflow_rank.evidence.acts import rollback_statement
 from mlflow_rank.evidence.canonical import digest_of_bytes
 from mlflow_rank.registry.gate.ended_emergencies import end_emergencies
+from mlflow_rank.registry.server.health import Serving, health
 
 BREAK_GLASS = {"break_glass": {"review_within": "2d"}}
 
@@ -197,6 +198,34 @@ def test_the_history_tells_who_approved(people: People) -> None:
     (row,) = history(people.hall.entries(), MODEL)
 
     assert str(row.verdict).endswith("; approved by ann, bob")
+
+
+def test_a_flag_on_a_version_that_was_taken_away_is_open_and_alarms_nobody(people: People) -> None:
+    people.policy(**BREAK_GLASS)
+    first, second = people.promoted(), people.promoted()
+    people.approve(second, "bob", verdict="reject")
+    (flag,) = people.outlook()["matters"]
+    assert (flag["kind"], flag["placed"]) == ("flag", True)
+    told = health(people.hall.store, Serving("rank+sqlite"))["open"]
+    assert (told["flags"], told["expired"]) == (1, 0)
+
+    people.go_back(first)
+
+    (flag,) = people.outlook()["matters"]
+    assert (flag["version"], flag["placed"]) == (second, False)
+    assert health(people.hall.store, Serving("rank+sqlite"))["open"]["flags"] == 0
+
+
+def test_an_emergency_that_is_over_is_told_while_its_version_is_there_reviewed_or_not(people: People) -> None:
+    people.policy(**BREAK_GLASS)
+    first, other = people.promoted(), people.hall.version()
+    statement = people.break_glass(other)
+    people.review(other, digest_of_bytes(statement.to_bytes()))
+
+    with people.at(later(hours=25)):
+        assert health(people.hall.store, Serving("rank+sqlite"))["open"]["expired"] == 1
+        people.go_back(first)
+        assert health(people.hall.store, Serving("rank+sqlite"))["open"]["expired"] == 0
 
 
 def test_an_approval_after_all_ends_the_emergency(people: People) -> None:

@@ -41,15 +41,23 @@ def test_what_is_overdue_comes_before_other_emergencies_flags_and_all_else() -> 
     )
     assert "mlflow-rank review models:/encoder --number 9 --accept" in lines[1]
     assert "it holds until 2026-11-27 00:00:00; to be reviewed by 2026-11-29 00:00:00" in lines[2]
-    assert lines[4] == "!! FLAGGED: encoder 7 at alias:champion since 2026-11-26 02:39:59: it crashed"
+    assert lines[4] == "!! FLAGGED: encoder 7, at alias:champion, since 2026-11-26 02:39:59: it crashed"
     assert lines[5].startswith("model")
     assert "open requests" in lines
 
 
 def test_a_version_alone_is_told_of() -> None:
     assert list(loud_lines([model(matter("flag", 1), matter("flag", 2, version="8"))], version="8")) == [
-        "!! FLAGGED: encoder 8 at alias:champion since 2026-11-26 02:39:59: it crashed"
+        "!! FLAGGED: encoder 8, at alias:champion, since 2026-11-26 02:39:59: it crashed"
     ]
+
+
+def test_what_was_taken_away_since_is_told_of_only_where_it_is_asked_for() -> None:
+    gone = model(matter("flag", 1, version="6", placed=False))
+
+    assert list(loud_lines([gone])) == []
+    (line,) = loud_lines([gone], version="6")
+    assert line.startswith("!! FLAGGED: encoder 6, no longer at alias:champion, since ")
 
 
 def test_a_name_that_nobody_verified_is_shown_as_such() -> None:

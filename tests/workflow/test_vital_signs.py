@@ -95,7 +95,7 @@ def test_a_sound_gate_has_nothing_to_be_done() -> None:
         ("serving.server", False, "seal", "warn", "no server stands before the files"),
         ("open.break_glass", 1, "break-glass", "warn", "in place without approval: 1"),
         ("open.overdue", 1, "break-glass", "fail", "overdue: 1"),
-        ("open.flags", 2, "flags", "warn", "against 2 versions"),
+        ("open.flags", 2, "flags", "warn", "speaks against: 2"),
         ("deviations.count", 1, "reconcile", "fail", "somebody went round the gate"),
     ],
 )

@@ -40,6 +40,8 @@ class Matter(Read):
     at: str | None = None
     version: str
     target: str
+    placed: bool = True
+    """Whether the version is at the target now."""
     by: str | None = None
     verified: bool = False
     words: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import islice
@@ -56,7 +56,7 @@ def outlook(gate: Gate, workspace: str, model: str, version: str | None = None, 
             "model": model,
             "problems": list(rules.problems),
             "placements": [_placement(session, each) for each in placed],
-            "matters": [_matter(session, each, gate.clock()) for each in matters],
+            "matters": [_matter(session, each, placed, gate.clock()) for each in matters],
         }
     if target is not None:
         stands = gate.standing(rules, workspace, model, target)
@@ -166,7 +166,7 @@ def _placement(session: Session, each: Placement) -> Document:
     }
 
 
-def _matter(session: Session, each: Matter, now: datetime) -> Document:
+def _matter(session: Session, each: Matter, placed: Sequence[Placement], now: datetime) -> Document:
     entry = ledger.entry_at(session.connection(), each.number)
     body: Mapping[str, Any] = {} if entry is None or entry.is_erased else entry.content
     actor, review_by = _actor(entry), body.get("review_by")
@@ -178,6 +178,7 @@ def _matter(session: Session, each: Matter, now: datetime) -> Document:
         "at": None if entry is None else entry.at,
         "version": each.version,
         "target": each.target,
+        "placed": any((one.target, one.version) == (each.target, each.version) for one in placed),
         "by": by,
         "verified": bool(signed) or actor.get("verified") is True,
         "words": next((body[name] for name in ("comment", "reason", "sentence") if body.get(name)), ""),

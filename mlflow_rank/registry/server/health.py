@@ -6,7 +6,7 @@ import os
 import re
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -17,6 +17,8 @@ from sqlalchemy import select, text
 
 import mlflow_rank
 from mlflow_rank.audit import ledger, outbox, triggers
+from mlflow_rank.audit.entry import Entry
+from mlflow_rank.audit.lookups import placed_on
 from mlflow_rank.audit.matters import open_matters
 from mlflow_rank.audit.migrating import VERSION_TABLE, is_prepared
 from mlflow_rank.audit.reconcile import Finding, reconcile
@@ -25,6 +27,7 @@ from mlflow_rank.errors import MlflowRankError, UsageError
 from mlflow_rank.policy.exemption import Exemption
 from mlflow_rank.policy.model import PromotionPolicy
 from mlflow_rank.policy.scope import standing
+from mlflow_rank.registry.gate.basis import BREAK_GLASS
 from mlflow_rank.registry.gate.doors import DOORS, undecided_methods
 from mlflow_rank.registry.gate.placed import placed
 from mlflow_rank.registry.gate.prompts import is_really_a_prompt
@@ -110,12 +113,14 @@ class _Told:
     def matters(self, now: datetime) -> Document:
         connection = self.session.connection()
         glasses, flags = (open_matters(connection, kind=kind) for kind in ("break_glass", "flag"))
-        overdue, expired = [], []
-        for each in glasses:
-            entry = ledger.entry_at(connection, each.number)
-            body: Mapping[str, Any] = {} if entry is None or entry.is_erased else entry.content
-            overdue += [each] if _passed(body.get("review_by"), now) else []
-            expired += [each] if _passed(body.get("expires_at"), now) else []
+        overdue = [
+            each for each in glasses if _passed(_said(ledger.entry_at(connection, each.number), "review_by"), now)
+        ]
+        there = placed_on(connection, BREAK_GLASS)
+        broke = (ledger.find(connection, "break_glass", str(each.decision)) for each in there)
+        expired = [entry for entry in broke if _passed(_said(entry, "expires_at"), now)]
+        held = {(*each.key[:2], each.version, each.target) for each in ledger.placements(connection)}
+        flags = [each for each in flags if each.key[:4] in held]  # what was taken away since harms nobody
         named = [
             f"{each.model}/{each.version} at {each.target}"
             for each in glasses
@@ -236,6 +241,11 @@ def _workers() -> int | None:
             count = words[words.index("--workers") + 1]
             return int(count) if count.isdecimal() else None
     return None
+
+
+def _said(entry: Entry | None, name: str) -> object:
+    """Return what an entry says under a name; None where it says nothing, or was erased."""
+    return None if entry is None or entry.is_erased else entry.content.get(name)
 
 
 def _passed(written: object, now: datetime) -> bool:
