@@ -1,0 +1,51 @@
+"""What a judge says of one point: where every chart stands, and which alarms there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mlflow_rank.monitoring.alarm import Alarm
+from mlflow_rank.monitoring.point import Point
+
+Phase = Literal["warming up", "calibrating", "watching"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChartValue:
+    """Where one layer at one level stands in its control chart.
+
+    `residual` is the natural logarithm of the rank over what the local trend expected (−0.36: 30 % below), `lower` and
+    `upper` the limits that it is held against, in the same unit. None while there is nothing to compare with.
+    """
+
+    layer: int
+    level: str
+    phase: Phase
+    residual: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A point judged: every chart, all alarms of the run until now in the order they were raised, and what is new."""
+
+    point: Point
+    charts: tuple[ChartValue, ...]
+    alarms: tuple[Alarm, ...]
+    raised: tuple[Alarm, ...] = ()
+    closed: tuple[Alarm, ...] = ()
+
+
+class Keeper(Protocol):
+    """Whoever keeps what a monitor says: a file, MLflow, a page. It may be slow or fail; training goes on."""
+
+    def keep(self, verdict: Verdict) -> None:
+        """Take one verdict; called in the order of the steps."""
+        ...
+
+    def close(self, verdicts: Sequence[Verdict]) -> None:
+        """Take all verdicts of the run, once, at its end."""
+        ...
