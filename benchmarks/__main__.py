@@ -21,6 +21,8 @@ BENCHMARKS = (
     "pilot_pass",
     "deciding",
     "gate",
+    "alarm_rates",
+    "monitoring",
 )  # each a module with run(folder, quick=…)
 
 

@@ -9,8 +9,20 @@ from importlib import import_module
 from os import PathLike
 from typing import Any
 
-__all__ = ["__version__", "load_model"]
+__all__ = ["RankLightningCallback", "RankMonitor", "RankTrainerCallback", "__version__", "load_model"]
 __version__ = "0.1.0"
+
+_PLACES = {
+    "RankLightningCallback": "mlflow_rank.workflow.lightning_callback",
+    "RankMonitor": "mlflow_rank.workflow.monitoring",
+    "RankTrainerCallback": "mlflow_rank.workflow.trainer_callback",
+}  # by name, as in `load_model`
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        return getattr(import_module(_PLACES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load_model(model_uri: str, *, trust: str | PathLike[str] = "trust.yaml", tracking_uri: str | None = None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -49,12 +49,11 @@ def load_module(source: ModuleSource, layers: str | None, *, seed: int | None) -
     if seed is not None:
         redraw(module, seed)
     names = match_modules(layers, module)
-    taps = [Tap(name, module.get_submodule(name), copied=True) for name in names]
-
-    def forward(waveforms: torch.Tensor) -> list[torch.Tensor]:
-        return read_taps(taps, lambda: module(waveforms))
-
-    rate, longest = _whole(module, "sampling_rate") or DEFAULT_SAMPLING_RATE, _whole(module, "maximum_samples")
+    forward = by_names(module, names)
+    rate, longest = (
+        stated_number(module, "sampling_rate") or DEFAULT_SAMPLING_RATE,
+        stated_number(module, "maximum_samples"),
+    )
     widths, minimum = probe(forward, rate, longest)
 
     def save(directory: Path) -> Mapping[str, object]:
@@ -64,9 +63,7 @@ def load_module(source: ModuleSource, layers: str | None, *, seed: int | None) -
     return Anatomy(
         family=type(module).__name__,
         module=module,
-        layers=tuple(
-            Layer(index, name, width) for index, (name, width) in enumerate(zip(names, widths, strict=True), start=1)
-        ),
+        layers=numbered(names, widths),
         forward=forward,
         sampling_rate=rate,
         minimum_samples=minimum,
@@ -77,6 +74,19 @@ def load_module(source: ModuleSource, layers: str | None, *, seed: int | None) -
             "frames": "outputs of the named modules",
         },
         save=save,
+    )
+
+
+def by_names(module: torch.nn.Module, names: Sequence[str]) -> Callable[[torch.Tensor], list[torch.Tensor]]:
+    """Return the forward pass that gives what the submodules of these names give."""
+    taps = [Tap(name, module.get_submodule(name), copied=True) for name in names]
+    return lambda waveforms: read_taps(taps, lambda: module(waveforms))
+
+
+def numbered(names: Sequence[str], widths: Sequence[int]) -> tuple[Layer, ...]:
+    """Return the layers of these names, counted from 1, since each is an output."""
+    return tuple(
+        Layer(index, name, width) for index, (name, width) in enumerate(zip(names, widths, strict=True), start=1)
     )
 
 
@@ -165,13 +175,18 @@ def _fill(module: torch.nn.Module, state: Path) -> None:
         module.load_state_dict(read_state_file(state))
     except RuntimeError as error:
         raise UsageError(
-            "the exported weights do not fit what the factory makes now",
+            "the weights do not fit what the factory makes",
             got=f"{state}: {' '.join(str(error).split())[:300]}",  # torch lists every name; the first ones tell enough
-            expected="the factory as it was when the encoder was exported",
+            expected="the factory as it was when these weights were saved",
         ) from error
 
 
-def _whole(module: torch.nn.Module, attribute: str) -> int | None:
+def stated_number(module: torch.nn.Module, attribute: str) -> int | None:
+    """Return what a module says of itself in an attribute, None where it has none.
+
+    Raises:
+        UsageError: it is no positive whole number.
+    """
     value = getattr(module, attribute, None)
     if value is None:
         return None

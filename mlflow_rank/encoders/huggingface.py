@@ -29,7 +29,7 @@ from mlflow_rank.speech.torchaudio_backend import import_torchaudio
 if TYPE_CHECKING:
     import torch
 
-_BLOCKS = {
+BLOCKS = {
     "data2vec-audio": "encoder.layers",
     "hubert": "encoder.layers",
     "sew": "encoder.layers",
@@ -77,11 +77,7 @@ def _anatomy(location: Location, encoder: Any, features: Features, layers: str |
     import transformers
 
     family = encoder.config.model_type
-    if family in _BLOCKS:
-        places, forward = _by_blocks(encoder, features, layers)
-        minimum = features.minimum_samples or _minimum_by_convolutions(encoder.config)
-    else:
-        places, forward, minimum = _by_hidden_states(encoder, features, layers)
+    places, forward, minimum = places_of(encoder, features, layers)
 
     def save(directory: Path) -> Mapping[str, object]:
         with quiet():
@@ -92,7 +88,7 @@ def _anatomy(location: Location, encoder: Any, features: Features, layers: str |
     details = {
         "architecture": type(encoder).__name__,
         "input": dict(features.description),
-        "frames": "outputs of the blocks" if family in _BLOCKS else "hidden_states as transformers gives them",
+        "frames": frames_of(family),
         "transformers": transformers.__version__,
         **({"revision": location.revision} if location.revision else {}),
         **({"heads_left_aside": list(fit.heads)} if fit.heads else {}),
@@ -160,14 +156,10 @@ def _features(
 ) -> Features:
     from transformers import AutoFeatureExtractor
 
-    family, argument = encoder.config.model_type, model.main_input_name
-    if family == "whisper":
-        return whisper_features(preprocessor, encoder)
-    if family == "wav2vec2-bert":
-        return filter_bank_features(preprocessor)
-    takes_waveform = preprocessor.get("feature_extractor_type") == "Wav2Vec2FeatureExtractor"
-    if family in _BLOCKS or takes_waveform:
-        return waveform_features(preprocessor, stated=bool(preprocessor), argument=argument)
+    argument = model.main_input_name
+    known = features_of_family(encoder, preprocessor, argument)
+    if known is not None:
+        return known
     if argument not in ("input_values", "input_features"):
         raise UsageError(
             "this is not a speech encoder",
@@ -186,10 +178,41 @@ def _features(
     return extractor_features(extractor, argument)
 
 
+def features_of_family(encoder: Any, preprocessor: Mapping[str, Any], argument: str) -> Features | None:
+    """Return what an encoder of a known family is fed with, by the preprocessor's configuration or its defaults.
+
+    None where the family is not known and the preprocessor does not say that the waveform itself goes in.
+    """
+    family = encoder.config.model_type
+    if family == "whisper":
+        return whisper_features(preprocessor, encoder)
+    if family == "wav2vec2-bert":
+        return filter_bank_features(preprocessor)
+    takes_waveform = preprocessor.get("feature_extractor_type") == "Wav2Vec2FeatureExtractor"
+    if family in BLOCKS or takes_waveform:
+        return waveform_features(preprocessor, stated=bool(preprocessor), argument=argument)
+    return None
+
+
+def places_of(
+    encoder: Any, features: Features, layers: str | None
+) -> tuple[tuple[Layer, ...], Callable[[torch.Tensor], list[torch.Tensor]], int]:
+    """Return an encoder's layers, the forward pass that gives their frames, and its shortest input in samples."""
+    if encoder.config.model_type not in BLOCKS:
+        return _by_hidden_states(encoder, features, layers)
+    places, forward = _by_blocks(encoder, features, layers)
+    return places, forward, features.minimum_samples or _minimum_by_convolutions(encoder.config)
+
+
+def frames_of(family: str) -> str:
+    """Return in words what the frames of a family's layers are."""
+    return "outputs of the blocks" if family in BLOCKS else "hidden_states as transformers gives them"
+
+
 def _by_blocks(
     encoder: Any, features: Features, layers: str | None
 ) -> tuple[tuple[Layer, ...], Callable[[torch.Tensor], list[torch.Tensor]]]:
-    path = _BLOCKS[encoder.config.model_type]
+    path = BLOCKS[encoder.config.model_type]
     blocks = list(encoder.get_submodule(path))
     everywhere = [Tap("input", blocks[0], side="input")]
     everywhere += [Tap(f"{path}.{number}", block) for number, block in enumerate(blocks)]

@@ -36,8 +36,8 @@ def load_encoder(
 
     Args:
         spec: a Hugging Face directory or hub id, `starter`, `torchaudio:BUNDLE[@STATE_FILE]`,
-            `module:PACKAGE.MODULE:FACTORY`, or a directory written by `export_encoder`; each optionally after
-            `random:`, for the same architecture with random weights.
+            `module:PACKAGE.MODULE:FACTORY[@STATE_FILE]`, or a directory written by `export_encoder`; each optionally
+            after `random:`, for the same architecture with random weights.
         layers: "all" (as None), "last" or e.g. "0,3,6-12"; for `module:` comma-separated name patterns.
         device: "auto", "cpu" or "cuda".
         dtype: "float32", or "bfloat16" for a forward pass under autocast.

@@ -97,5 +97,5 @@ def _hear(forward: Forward, samples: int) -> Sequence[torch.Tensor]:
     import torch
 
     generator = torch.Generator().manual_seed(0)  # any sound will do; a fixed one makes a failure repeatable
-    with torch.inference_mode():
+    with torch.no_grad():  # not inference mode: what the module caches may have to serve its training afterwards
         return forward(torch.randn(2, samples, generator=generator) * 0.1)

@@ -14,7 +14,7 @@ LOG_MEL = "log-mel"
 
 _FORMS = (
     "a Hugging Face directory or hub id, starter, log-mel, torchaudio:BUNDLE[@STATE_FILE], "
-    "module:PACKAGE.MODULE:FACTORY, models:/… or runs:/…, each optionally after random:"
+    "module:PACKAGE.MODULE:FACTORY[@STATE_FILE], models:/… or runs:/…, each optionally after random:"
 )
 
 
@@ -97,7 +97,8 @@ def _parse_source(plain: str, text: str) -> Source:
         bundle, _, state = rest.partition("@")
         return TorchaudioSource(bundle, Path(state).expanduser() if state else None)
     if scheme == "module" and rest:
-        module, _, factory = rest.partition(":")
+        module, _, named = rest.partition(":")
+        factory, _, state = named.partition("@")
         if not module or not factory:
             raise UsageError(
                 "a module encoder needs a module and a factory in it",
@@ -105,7 +106,7 @@ def _parse_source(plain: str, text: str) -> Source:
                 expected="module:PACKAGE.MODULE:FACTORY",
                 remedy="name the function that returns the torch module, e.g. module:my_models.hubert:build",
             )
-        return ModuleSource(module, factory)
+        return ModuleSource(module, factory, Path(state).expanduser() if state else None)
     if scheme in ("torchaudio", "module", "models", "runs"):
         raise UsageError("this spec is not complete", got=repr(text), expected=_FORMS)
     return HuggingFaceSource(str(STARTER) if plain == "starter" else plain)

@@ -15,8 +15,8 @@ class Alarm:
     """One thing that went wrong in some layers, from its first sign to its end.
 
     `since_step` is the first point at which it showed, `raised_step` the one at which it was sure enough to say so,
-    `closed_step` the one from which it was over (None: it is open). `layers` are indices, ascending. `saw` says what was
-    seen with its numbers, `sure` how sure that is, `next` what to do; each is one sentence.
+    `closed_step` the one from which it was over (None: it is open). `layers` are indices, ascending. `saw` says what
+    was seen with its numbers, `sure` how sure that is, `next` what to do; each is one sentence.
     """
 
     id: str

@@ -107,10 +107,17 @@ class Monitor:
         except Exception as error:  # the other processes are waiting to hear of it
             trouble = error
         self.team.all_well(trouble)
-        last = self.verdicts[-1].point.step if self.verdicts else -1
-        last, stop = self.team.from_first(last, int(self._asks_to_stop()))
+        last = self.verdicts[-1].point if self.verdicts else None
+        step, milliseconds, stop = self.team.from_first(
+            -1 if last is None else last.step,
+            0 if last is None else math.ceil(1000 * last.seconds),
+            int(self._asks_to_stop()),
+        )
         self._stop = bool(stop)
-        self.cadence.begin(n, last=None if last < 0 else last)
+        if step < 0:
+            self.cadence.begin(n)
+        else:
+            self.cadence.begin(n, last=step, cost=milliseconds / 1000)
 
     def _go_on(self, journal: Journal, n: int) -> None:
         journal.begin(self.convention, step=n)
