@@ -17,6 +17,7 @@ FORMATS = {
     "s": "{:.1f} s",
     "ms": "{:.2f} ms",
     "MB/s": "{:.0f} MB/s",
+    "per 1,000 points": "{:.2f} per 1,000 points",
 }
 
 

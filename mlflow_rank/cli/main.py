@@ -30,6 +30,7 @@ from mlflow_rank.cli.server import server_command
 from mlflow_rank.cli.status import status_command
 from mlflow_rank.cli.submit import submit_command
 from mlflow_rank.cli.waive import waive_command
+from mlflow_rank.cli.watch import watch_command
 from mlflow_rank.cli.webhooks import webhooks_group
 from mlflow_rank.cli.why import why_command
 from mlflow_rank.errors import MlflowRankError
@@ -39,7 +40,7 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _STOPPED = dict.fromkeys(
     ("measure", "pilot", "assess"),
     "what was heard so far is kept; the same command with --resume goes on from there",
-)
+) | {"watch": "what was judged is kept; the same command goes on from there"}
 _STOPPED_ELSE = "what was not said to be done was not done; the same command may be given again"
 
 
@@ -76,6 +77,7 @@ def main() -> None:
     measure      how many dimensions each layer of an encoder really uses, without labels
     pilot        how well each layer serves a task, with few labels and honest error bars
     assess       both together, in one pass over shared audio, and a decision
+    watch        charts and alarms of checkpoints as they are written, or versions as they come
     decide       whether signed evidence is enough to promote a model, rule by rule
     policy       check, explain and try out policies
     evidence     look into evidence, and verify it years later
@@ -103,6 +105,7 @@ for command in (
     measure_command,
     pilot_command,
     assess_command,
+    watch_command,
     decide_command,
     policy_group,
     evidence_group,

@@ -39,31 +39,35 @@ def paths(*names: str, help: str, **more: Any) -> Callable[[Command], Command]: 
     return click.option(*names, type=PATHS, multiple=True, default=(), callback=joined, help=help, **more)
 
 
+LAYERS = click.option(
+    "--layers",
+    type=OPTIONAL_TEXT,
+    default="all",
+    show_default=True,
+    help='"all", "last" or "0,3,6-12"; for module: encoders, name patterns.',
+)
+
 ENCODER = all_of(
     click.option(
         "--model",
         default="starter",
         show_default=True,
-        help="A Hugging Face directory or id; torchaudio:BUNDLE[@STATE]; module:PACKAGE.MODULE:FACTORY; "
+        help="A Hugging Face directory or id; torchaudio:BUNDLE[@STATE]; module:PACKAGE.MODULE:FACTORY[@STATE]; "
         "models:/NAME/VERSION, models:/NAME@ALIAS or runs:/ID/PATH; starter; log-mel. With random: in front: the same "
         "architecture with random weights.",
     ),
-    click.option(
-        "--layers",
-        type=OPTIONAL_TEXT,
-        default="all",
-        show_default=True,
-        help='"all", "last" or "0,3,6-12"; for module: encoders, name patterns.',
-    ),
+    LAYERS,
+)
+
+SOUND = click.option(
+    "--audio",
+    default="starter",
+    show_default=True,
+    help="A directory of audio; a manifest (.jsonl .csv .tsv .parquet); a Hugging Face dataset on disk; starter.",
 )
 
 AUDIO = all_of(
-    click.option(
-        "--audio",
-        default="starter",
-        show_default=True,
-        help="A directory of audio; a manifest (.jsonl .csv .tsv .parquet); a Hugging Face dataset on disk; starter.",
-    ),
+    SOUND,
     click.option(
         "--preset",
         default="robust",
@@ -135,10 +139,27 @@ PILOT = all_of(
     click.option("--log-mel", **SWITCH, default=True, show_default=True, help="Also pilot log-mel features."),
 )
 
+DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+REMOTE_CODE = click.option(
+    "--trust-remote-code", is_flag=True, help="Run code that comes with a Hugging Face checkpoint."
+)
+CACHE = click.option(
+    "--cache", type=OPTIONAL_PATH, default=None, help="Place of the starter corpus and of finished blocks."
+)
+
+RECORDING = all_of(
+    click.option("--mlflow/--no-mlflow", "use_mlflow", default=True, show_default=True, help="Record a run in MLflow."),
+    click.option(
+        "--tracking-uri", type=OPTIONAL_TEXT, default=None, help="MLflow's store.  [default: MLflow's own choice]"
+    ),
+    click.option("--experiment", type=OPTIONAL_TEXT, default=None, help="MLflow experiment.  [default: mlflow_rank]"),
+    click.option("--run-name", type=OPTIONAL_TEXT, default=None, help="Name of the MLflow run."),
+)
+
 RUN = all_of(
     click.option("--channel", default="mix", show_default=True, help="mix, or a channel's number from 0."),
     click.option("--seed", type=int, default=0, show_default=True, help="Of samples, draws and random weights."),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+    DEVICE,
     click.option("--dtype", default="float32", show_default=True, help="float32, or bfloat16 (recorded)."),
     click.option(
         "--workers",
@@ -149,7 +170,7 @@ RUN = all_of(
     click.option(
         "--max-skipped", type=float, default=0.05, show_default=True, help="Share of bad audio to put up with."
     ),
-    click.option("--trust-remote-code", is_flag=True, help="Run code that comes with a Hugging Face checkpoint."),
+    REMOTE_CODE,
     click.option(
         "--json",
         "json_to",
@@ -158,16 +179,9 @@ RUN = all_of(
         help="Write the document to FILE; - for stdout, which then holds nothing else.",
     ),
     click.option("--output", type=OPTIONAL_PATH, default=None, help="Also write documents, tables and figures here."),
-    click.option("--mlflow/--no-mlflow", "use_mlflow", default=True, show_default=True, help="Record a run in MLflow."),
-    click.option(
-        "--tracking-uri", type=OPTIONAL_TEXT, default=None, help="MLflow's store.  [default: MLflow's own choice]"
-    ),
-    click.option("--experiment", type=OPTIONAL_TEXT, default=None, help="MLflow experiment.  [default: mlflow_rank]"),
-    click.option("--run-name", type=OPTIONAL_TEXT, default=None, help="Name of the MLflow run."),
+    RECORDING,
     click.option("--resume", is_flag=True, help="Go on where an interrupted run of the same command stopped."),
-    click.option(
-        "--cache", type=OPTIONAL_PATH, default=None, help="Place of the starter corpus and of finished blocks."
-    ),
+    CACHE,
 )
 
 

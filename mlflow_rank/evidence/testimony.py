@@ -56,7 +56,9 @@ def pilot_statement(document: Document, *, also: Sequence[Subject] = (), now: da
     return Statement(_subjects(document, also), PILOT, {**_predicate(document, now), "against": compared})
 
 
-def alarms_statement(subject: Subject, *, monitor: str, alarms: Sequence[Document], now: datetime) -> Statement:
+def alarms_statement(
+    subject: Subject, *, monitor: str, alarms: Sequence[Document], now: datetime, also: Sequence[Subject] = ()
+) -> Statement:
     """Return what the monitor of a training run has to say of a checkpoint; without alarms, that it raised none.
 
     Args:
@@ -65,12 +67,14 @@ def alarms_statement(subject: Subject, *, monitor: str, alarms: Sequence[Documen
         alarms: each with `id`, `state` (`open` or `closed`), `alarm` (what it is an alarm of), `since_step` and
             `message`.
         now: when it is made.
+        also: further subjects with the same weights: the model that was logged of them.
 
     Raises:
         EvidenceError: a field is missing or of another kind: nothing is signed that no rule could read.
     """
     predicate = {**made(now), "monitor": monitor, "alarms": [dict(alarm) for alarm in alarms]}
-    statement = Statement((subject,), ALARMS, predicate)
+    subjects = (subject, *(each for each in also if each.digest != subject.digest))
+    statement = Statement(subjects, ALARMS, predicate)
     contents_of(statement, named=f"the word of monitor {monitor}")
     return statement
 

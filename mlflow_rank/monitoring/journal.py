@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -95,7 +95,7 @@ class Journal:
         alarms = [dict(alarm.document()) for alarm in verdict.alarms]
         _write(self.directory / ALARMS, json.dumps({"monitor": self.monitor, "alarms": alarms}, indent=1))
 
-    def close(self, verdicts: Sequence[Verdict]) -> None:
+    def close(self) -> None:
         """Let others open the journal."""
         self._lock.release()
 

@@ -5,7 +5,6 @@ Whatever fails here, training goes on: it is said once, loudly, and what follows
 
 from __future__ import annotations
 
-import itertools
 import logging
 import math
 import sys
@@ -95,7 +94,7 @@ class Monitor:
         for keeper in keepers:
             self._guarded(keeper, partial(keeper.close, self.verdicts))
         if self.journal is not None:
-            self.journal.close(self.verdicts)
+            self.journal.close()
 
     def _begin(self, n: int) -> None:
         """Open the chart at step `n`: a new one, or the one that this run has had."""
@@ -126,9 +125,8 @@ class Monitor:
             self._keepers = list(self.open_keepers())
         except Exception as error:  # the points are kept on disk all the same
             self._once("keepers", "points are kept on disk alone", error)
-        for keeper, verdict in itertools.product(self._keepers, self.verdicts):
-            self._guarded(keeper, partial(keeper.keep, verdict))  # who has it already passes it over
-        self._keepers.insert(0, journal)
+        for keeper in self._keepers if self.verdicts else ():
+            self._guarded(keeper, partial(keeper.resume, self.verdicts))
 
     def _point(self, n: int) -> None:
         """Take the point of step `n` with all processes, unless the budget says later."""
@@ -157,6 +155,8 @@ class Monitor:
     def _judged(self, point: Point) -> None:
         verdict = self.judge.judge(point)
         self.verdicts.append(verdict)
+        if self.journal is not None:
+            self._guarded(self.journal, partial(self.journal.keep, verdict))
         for keeper in self._keepers:
             self._guarded(keeper, partial(keeper.keep, verdict))
         for alarm in verdict.raised:
@@ -173,7 +173,7 @@ class Monitor:
             self.team.size == 1 and isinstance(loss, float) and not math.isfinite(loss) and not self._losses.lost_before
         )
 
-    def _guarded(self, keeper: Keeper, act: Callable[[], None]) -> None:
+    def _guarded(self, keeper: Keeper | Journal, act: Callable[[], None]) -> None:
         try:
             act()
         except Exception as error:  # one keeper's trouble is not another's, and none is the training's

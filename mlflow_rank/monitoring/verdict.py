@@ -40,7 +40,11 @@ class Verdict:
 
 
 class Keeper(Protocol):
-    """Whoever keeps what a monitor says: a file, MLflow, a page. It may be slow or fail; training goes on."""
+    """Whoever keeps what a monitor says: MLflow, a page, evidence. It may be slow or fail; training goes on."""
+
+    def resume(self, verdicts: Sequence[Verdict]) -> None:
+        """Take the verdicts of a run that goes on, before any other; what is known of them already is passed over."""
+        ...
 
     def keep(self, verdict: Verdict) -> None:
         """Take one verdict; called in the order of the steps."""

@@ -44,6 +44,10 @@ class LiveEvidence:
         if checkpoint.is_dir():
             self._in_turn(lambda: self._heard(checkpoint, step))
 
+    def resume(self, verdicts: Sequence[Verdict]) -> None:
+        """Take what was known of a run that goes on."""
+        self._last = verdicts[-1] if verdicts else None
+
     def keep(self, verdict: Verdict) -> None:
         """Take a verdict: what it says of earlier checkpoints is stated again."""
         self._last = verdict

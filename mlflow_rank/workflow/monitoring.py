@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakValueDictionary
 
 from mlflow_rank.encoders.live_encoder import LiveEncoder, live_encoder
 from mlflow_rank.errors import UsageError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
 DEFAULT_DIRECTORY = Path("mlflow_rank_monitor")
 ProbeAudio = str | PathLike[str] | ProbeSet | Iterable[Any]
+
+_open: WeakValueDictionary[Path, RankMonitor] = WeakValueDictionary()  # of this process, by directory
 
 
 class RankMonitor:
@@ -109,7 +112,7 @@ class RankMonitor:
         encoder = live_encoder(model, layers=layers, preprocessor=preprocessor, sampling_rate=sampling_rate)
         probe = _probe_set(probe_audio, encoder, count=utterances, seconds=seconds, seed=seed)
         convention = dict(convention_of(encoder, probe))
-        journal = Journal(Path(directory)) if team.first else None
+        journal = Journal(_released(directory)) if team.first else None
         parameters = {
             "every": every,
             "max_overhead": max_overhead,
@@ -133,6 +136,7 @@ class RankMonitor:
             )
             if probe.note:
                 self._monitor.say(f"mlflow-rank: {probe.note}")
+            _open[journal.directory] = self
         atexit.register(self.close)
 
     @property
@@ -195,13 +199,22 @@ class RankMonitor:
         if not use_mlflow:
             return [self._evidence]
         from mlflow_rank.registry.runs.monitored_run import MonitoredRun
-        from mlflow_rank.reports.timeline_page import draw_timeline
+        from mlflow_rank.reports.timeline import draw_timeline
 
         # The evidence first: at the end its files are there before the run takes what is left.
         return [
             self._evidence,
             MonitoredRun(journal.directory, destination, parameters=parameters, draw=draw_timeline),
         ]
+
+
+def _released(directory: str | PathLike[str]) -> Path:
+    """Return the directory, which a training that this process broke off (in a notebook) does not keep from others."""
+    absolute = Path(directory).absolute()
+    before = _open.get(absolute)
+    if before is not None:
+        before.close()
+    return absolute
 
 
 def _probe_set(audio: ProbeAudio, encoder: LiveEncoder, *, count: int, seconds: float, seed: int) -> ProbeSet:

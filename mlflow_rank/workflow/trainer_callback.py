@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from mlflow_rank.monitoring.huggingface import TrainerHook
@@ -20,4 +21,4 @@ class RankTrainerCallback(TrainerHook):
     """
 
     def __init__(self, probe_audio: ProbeAudio = STARTER, **settings: Any) -> None:
-        super().__init__(lambda model: RankMonitor(model, probe_audio, **settings))
+        super().__init__(partial(RankMonitor, probe_audio=probe_audio, **settings))

@@ -15,8 +15,9 @@ from transformers.utils import logging as transformers_logging
 from mlflow_rank.speech.starter.corpus import starter_corpus
 from recipes.starter_encoder.audio import read_stream
 from recipes.starter_encoder.model import MaskedPredictor, architecture, save_encoder
+from recipes.starter_encoder.schedule import Schedule
 from recipes.starter_encoder.targets import cluster, layer_frames, mfcc
-from recipes.starter_encoder.training import Schedule, train
+from recipes.starter_encoder.training import train
 
 MFCC_CLUSTERS, LAYER_CLUSTERS = 100, 200  # HuBERT's first iteration has 100; 500 later, too many for this corpus
 MIDDLE_LAYER = 2  # of 0 … 5

@@ -10,6 +10,14 @@ from transformers import HubertConfig, HubertModel
 
 SAMPLING_RATE = 16_000
 HOP, WINDOW = 320, 400  # samples; product of the strides, and the receptive field of the convolutions
+PREPROCESSOR = {
+    "feature_extractor_type": "Wav2Vec2FeatureExtractor",
+    "do_normalize": True,
+    "feature_size": 1,
+    "padding_value": 0.0,
+    "return_attention_mask": False,
+    "sampling_rate": SAMPLING_RATE,
+}
 
 
 def architecture() -> HubertConfig:
@@ -59,12 +67,4 @@ def save_encoder(encoder: HubertModel, directory: Path) -> None:
     half = HubertModel(encoder.config)
     half.load_state_dict(encoder.state_dict())
     half.half().save_pretrained(directory)
-    preprocessor = {
-        "feature_extractor_type": "Wav2Vec2FeatureExtractor",
-        "do_normalize": True,
-        "feature_size": 1,
-        "padding_value": 0.0,
-        "return_attention_mask": False,
-        "sampling_rate": SAMPLING_RATE,
-    }
-    (directory / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n")
+    (directory / "preprocessor_config.json").write_text(json.dumps(PREPROCESSOR, indent=2) + "\n")

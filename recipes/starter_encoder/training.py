@@ -1,37 +1,70 @@
-"""One iteration of masked prediction: draw, degrade, mask, predict, step; and save as it goes."""
+"""One iteration of masked prediction: draw, degrade, mask, predict, step."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 
-from recipes.starter_encoder.audio import degrade, draw_crops
-from recipes.starter_encoder.model import MaskedPredictor, normalised
+from recipes.starter_encoder.batch import Batch, Draws
+from recipes.starter_encoder.cluster_prediction import ClusterPrediction, FrameClusters, Targets
+from recipes.starter_encoder.model import MaskedPredictor
+from recipes.starter_encoder.schedule import Schedule
+
+CLIPPED_AT = 5.0  # norm of the gradient
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how hard one iteration trains."""
+class Objective(Protocol):
+    """What is predicted of masked frames, and how wrong it is."""
 
-    steps: int
-    learning_rate: float
-    warmup: int = 300
-    batch: int = 8
-    frames: int = 99  # 2 s
-    mask_starts: float = 0.1  # share of frames where a mask of `mask_span` frames starts; about 45 % end up masked
-    mask_span: int = 6
-    unmasked_weight: float = 1.0  # masked frames alone stay near the unigram plateau for many steps at this size
+    model: MaskedPredictor
+    targets: Targets
 
-    def rate(self, step: int) -> float:
-        """Return the learning rate at `step`: linear warm-up, then cosine to zero."""
-        if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        progress = (step - self.warmup) / max(1, self.steps - self.warmup)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+    def predicted(self, batch: Batch) -> torch.Tensor:
+        """Return what the model predicts of every frame."""
+        ...
+
+    def losses(self, predicted: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, float]:
+        """Return the loss of every frame, shape (batch, frames), and a score of the masked ones, for people."""
+        ...
+
+    def after_step(self, progress: float) -> None:
+        """Follow the encoder, after each step of the optimiser; `progress` is the share of the iteration behind it."""
+        ...
+
+
+class Iteration:
+    """An objective trained for the steps of a schedule, one `advance` at a time; `done` of them are behind it."""
+
+    def __init__(
+        self, objective: Objective, stream: np.ndarray, schedule: Schedule, *, seed: int, bfloat16: bool = False
+    ) -> None:
+        self.objective, self.stream, self.schedule, self.bfloat16 = objective, stream, schedule, bfloat16
+        self.draws = Draws(seed)
+        self.done = 0
+        self.optimizer = torch.optim.AdamW(
+            objective.model.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        )
+        objective.model.train()
+
+    def advance(self) -> tuple[float, float]:
+        """Take one step and return its loss and its score."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.schedule.rate(self.done)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.bfloat16):
+            batch = self.draws.batch(self.stream, self.schedule)
+            predicted = self.objective.predicted(batch)
+        losses, score = self.objective.losses(predicted, batch)
+        loss = losses[batch.mask].mean() + self.schedule.unmasked_weight * losses[~batch.mask].mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.objective.model.parameters(), CLIPPED_AT)
+        self.optimizer.step()
+        self.done += 1
+        self.objective.after_step(self.done / self.schedule.steps)
+        return loss.item(), score
 
 
 def train(
@@ -45,32 +78,8 @@ def train(
     bfloat16: bool = False,
 ) -> None:
     """Train in place; `after_step(step, loss, masked_accuracy)` runs after every step, counted from 1."""
-    rng = np.random.default_rng(seed)
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=schedule.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    model.train()
-    for step in range(schedule.steps):
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate(step)
-        crops, starts = draw_crops(stream, batch=schedule.batch, frames=schedule.frames, rng=rng)
-        wanted = torch.from_numpy(np.stack([targets[start : start + schedule.frames] for start in starts]))
-        mask = _spans(schedule, rng)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-            logits = model(normalised(degrade(crops, generator)), mask)
-        losses = torch.nn.functional.cross_entropy(logits.float().transpose(1, 2), wanted, reduction="none")
-        loss = losses[mask].mean() + schedule.unmasked_weight * losses[~mask].mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimizer.step()
-        accuracy = (logits.argmax(-1) == wanted)[mask].float().mean()
-        after_step(step + 1, loss.item(), accuracy.item())
-
-
-def _spans(schedule: Schedule, rng: np.random.Generator) -> torch.Tensor:
-    """Return a mask of shape (batch, frames), true where a span covers the frame."""
-    starts = rng.random((schedule.batch, schedule.frames)) < schedule.mask_starts
-    mask = np.zeros_like(starts)
-    for offset in range(schedule.mask_span):
-        mask[:, offset:] |= starts[:, : schedule.frames - offset]
-    return torch.from_numpy(mask)
+    objective = ClusterPrediction(model, FrameClusters(targets))
+    iteration = Iteration(objective, stream, schedule, seed=seed, bfloat16=bfloat16)
+    while iteration.done < schedule.steps:
+        loss, accuracy = iteration.advance()
+        after_step(iteration.done, loss, accuracy)

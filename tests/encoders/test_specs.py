@@ -18,6 +18,7 @@ SPECS = {
     "torchaudio:WAVLM_BASE": TorchaudioSource("WAVLM_BASE", None),
     "torchaudio:HUBERT_BASE@/weights/a@b.pt": TorchaudioSource("HUBERT_BASE", Path("/weights/a@b.pt")),
     "module:mine.models:build": ModuleSource("mine.models", "build"),
+    "module:mine.models:build@/weights/a@b.pt": ModuleSource("mine.models", "build", Path("/weights/a@b.pt")),
 }
 
 

@@ -47,23 +47,23 @@ def test_what_is_no_point_is_refused(damage: dict[str, object]) -> None:
 
 def test_a_run_that_goes_on_has_its_points_and_its_name(tmp_path: Path) -> None:
     first = kept(tmp_path, [0, 10, 20])
-    first.close([])
+    first.close()
     second = kept(tmp_path, [], begin=25)
     assert [each.step for each in second.points] == [0, 10, 20]
     assert second.monitor == first.monitor
 
 
 def test_a_line_cut_off_in_writing_is_dropped_and_the_rest_goes_on(tmp_path: Path) -> None:
-    kept(tmp_path, [0, 10, 20]).close([])
+    kept(tmp_path, [0, 10, 20]).close()
     file = tmp_path / "points.jsonl"
     file.write_bytes(file.read_bytes()[:-40])
     second = kept(tmp_path, [20], begin=15)
-    second.close([])
+    second.close()
     assert [each.step for each in read_points(tmp_path)] == [0, 10, 20]
 
 
 def test_a_line_that_is_damaged_further_up_is_an_error(tmp_path: Path) -> None:
-    kept(tmp_path, [0, 10]).close([])
+    kept(tmp_path, [0, 10]).close()
     file = tmp_path / "points.jsonl"
     file.write_text("{}\n" + file.read_text())
     with pytest.raises(UsageError, match="this line holds no point"):
@@ -71,9 +71,9 @@ def test_a_line_that_is_damaged_further_up_is_an_error(tmp_path: Path) -> None:
 
 
 def test_training_that_went_back_to_a_checkpoint_measures_the_way_again(tmp_path: Path) -> None:
-    kept(tmp_path, [0, 10, 20, 30]).close([])
+    kept(tmp_path, [0, 10, 20, 30]).close()
     second = kept(tmp_path, [20], begin=10)
-    second.close([])
+    second.close()
     assert [each.step for each in read_points(tmp_path)] == [0, 10, 20]
     aside = (tmp_path / "points_put_aside.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in aside] == [20, 30]
@@ -81,7 +81,7 @@ def test_training_that_went_back_to_a_checkpoint_measures_the_way_again(tmp_path
 
 def test_a_new_training_puts_the_old_one_aside_whatever_its_convention(tmp_path: Path) -> None:
     first = kept(tmp_path, [0, 10])
-    first.close([])
+    first.close()
     second = Journal(tmp_path)
     second.begin({"probe": "another"}, step=0)
     assert second.points == []
@@ -90,14 +90,14 @@ def test_a_new_training_puts_the_old_one_aside_whatever_its_convention(tmp_path:
 
 
 def test_a_run_goes_on_only_under_its_convention(tmp_path: Path) -> None:
-    kept(tmp_path, [0, 10]).close([])
+    kept(tmp_path, [0, 10]).close()
     journal = Journal(tmp_path)
     with pytest.raises(UsageError, match=r"another convention than its points: layers"):
         journal.begin({**CONVENTION, "layers": (0, 2)}, step=10)
 
 
 def test_who_does_not_know_the_step_goes_on_after_the_points_there_are(tmp_path: Path) -> None:
-    kept(tmp_path, [5], begin=None).close([])
+    kept(tmp_path, [5], begin=None).close()
     assert [each.step for each in kept(tmp_path, [], begin=None).points] == [5]
 
 
@@ -105,8 +105,8 @@ def test_two_monitors_do_not_write_one_journal(tmp_path: Path) -> None:
     first = Journal(tmp_path)
     with pytest.raises(UsageError, match="another process keeps its monitor there"):
         Journal(tmp_path)
-    first.close([])
-    Journal(tmp_path).close([])
+    first.close()
+    Journal(tmp_path).close()
 
 
 def test_alarms_are_on_disk_with_the_point_that_raised_them(tmp_path: Path) -> None:

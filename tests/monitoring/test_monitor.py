@@ -35,6 +35,9 @@ class Kept:
     def keep(self, verdict: Verdict) -> None:
         self.steps.append(verdict.point.step)
 
+    def resume(self, verdicts: Sequence[Verdict]) -> None:
+        self.steps += [verdict.point.step for verdict in verdicts]
+
     def close(self, verdicts: Sequence[Verdict]) -> None:
         self.closed += 1
 

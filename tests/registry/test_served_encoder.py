@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import loaded_once
 import mlflow
 import numpy as np
 import pandas as pd
@@ -47,20 +46,14 @@ def test_embeddings_are_the_mean_of_each_layers_frames(
             np.testing.assert_allclose(served.loc[key, f"layer_{layer.index:02d}"], expected, rtol=1e-5, atol=1e-6)
 
 
-def test_it_loads_in_a_fresh_process_that_may_not_unpickle(logged: Logged, store: str) -> None:
+def test_it_loads_in_a_fresh_process_that_may_not_unpickle(logged: Logged, store: str, tmp_path: Path) -> None:
     program = """
 import json, sys, mlflow, pandas as pd
 model = mlflow.pyfunc.load_model(sys.argv[1])
 print(json.dumps(model.predict(pd.DataFrame({"audio": [[0.1, -0.1] * 800], "sampling_rate": [16000]})).shape))
 """
     environment = os.environ | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "MLFLOW_TRACKING_URI": store}
-    done = subprocess.run(
-        [sys.executable, "-c", program, logged[1].model_uri],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = loaded_once.run(["-c", program, logged[1].model_uri], cwd=tmp_path, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [1, 3]
 

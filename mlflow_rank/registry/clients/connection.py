@@ -49,7 +49,7 @@ def connected_client(tracking_uri: str | None, *, what_is_safe: str = "nothing w
     uri = tracking_uri or mlflow.get_tracking_uri()
     try:
         with _environment(_PROBE_SETTINGS), quiet_mlflow():
-            _probe_database(uri)
+            probe_database(uri)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except Exception as error:  # whatever a driver, a proxy or a plugin raises, the answer is the same
@@ -60,7 +60,7 @@ def connected_client(tracking_uri: str | None, *, what_is_safe: str = "nothing w
 def unreachable(uri: str, error: Exception, *, what_is_safe: str) -> MeasurementError:
     """Return the error for a store that did not answer or stopped answering."""
     return MeasurementError(
-        f"MLflow cannot be used at {_without_password(uri)}; {what_is_safe}",
+        f"MLflow cannot be used at {without_password(uri)}; {what_is_safe}",
         got=_root(error),
         expected="a tracking server or database that answers",
         remedy="start the server or set MLFLOW_TRACKING_URI, then run again; "
@@ -114,7 +114,7 @@ def _environment(settings: dict[str, str]) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _probe_database(uri: str) -> None:
+def probe_database(uri: str) -> None:
     """Ask a database for a sign of life: MLflow would try for 100 s before it says that there is none."""
     import sqlite3
 
@@ -132,7 +132,12 @@ def _probe_database(uri: str) -> None:
             connection.execute("PRAGMA schema_version")
 
 
-def _without_password(uri: str) -> str:
+def without_password(uri: str) -> str:
+    """Return an address as it may be shown and kept.
+
+    >>> without_password("postgresql://ann:secret@host/mlflow")
+    'postgresql://ann:***@host/mlflow'
+    """
     from urllib.parse import urlsplit
 
     password = urlsplit(uri).password

@@ -129,10 +129,10 @@ class ClaimedRun:
         said = {key for key in self.params if key.startswith("model.")}
         new = [Param(key, value) for key, value in params.items() if key not in said]
         self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-        for some in _portions(new, _PARAMS_AT_ONCE):
+        for some in portions(new, _PARAMS_AT_ONCE):
             self.client.log_batch(self.run_id, params=some)
         points = [Metric(key, value, self.logged_at, self.step or 0) for key, value in metrics.items()]
-        for each in _portions(points, _METRICS_AT_ONCE):
+        for each in portions(points, _METRICS_AT_ONCE):
             self.client.log_batch(self.run_id, metrics=each)
         if inputs:
             self.client.log_inputs(self.run_id, datasets=list(inputs))
@@ -218,7 +218,7 @@ def _claimed(client: MlflowClient, claim: Claim, destination: Destination, logge
     given = destination.run_id or os.environ.get("MLFLOW_RUN_ID")
     tags = {tag: claim.digest}
     if given is None:
-        experiment_id = _experiment_id(client, destination.experiment)
+        experiment_id = experiment_id_of(client, destination.experiment)
     else:
         there = client.get_run(given)
         experiment_id = there.info.experiment_id
@@ -231,7 +231,8 @@ def _claimed(client: MlflowClient, claim: Claim, destination: Destination, logge
     return ClaimedRun(client, made.info.run_id, experiment_id, True, step, logged_at)
 
 
-def _portions(values: Sequence[Value], size: int) -> Iterator[Sequence[Value]]:
+def portions(values: Sequence[Value], size: int) -> Iterator[Sequence[Value]]:
+    """Yield the values in order, at most `size` at once."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
 
@@ -242,7 +243,12 @@ def _of_other_weights(tags: Mapping[str, str], claim: Claim, step: int | None) -
     return step is None and None not in (there, claim.model_digest) and there != claim.model_digest
 
 
-def _experiment_id(client: MlflowClient, name: str | None) -> str:
+def experiment_id_of(client: MlflowClient, name: str | None) -> str:
+    """Return the id of an experiment, made where there is none; None: the one by the environment, else `mlflow_rank`.
+
+    Raises:
+        MeasurementError: it is deleted.
+    """
     from mlflow.exceptions import MlflowException
 
     if name is None and "MLFLOW_EXPERIMENT_ID" in os.environ:

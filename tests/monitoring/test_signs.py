@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from mlflow_rank.monitoring.alarm import Alarm
+from mlflow_rank.monitoring.signs import Episodes, Sign
+
+
+def episodes(*, raise_after: int = 2, close_after: int = 2) -> Episodes:
+    return Episodes("divergence", raise_after=raise_after, close_after=close_after, advice="Stop.")
+
+
+def sign(layer: int, size: float = 1.0) -> Sign:
+    return Sign(layer, f"saw {layer}", f"sure {layer}", size)
+
+
+def test_a_sign_counts_once_it_has_shown_often_enough_in_a_row():
+    ours = episodes()
+    assert ours.take(0, [sign(1)]) is None
+    assert ours.take(1, []) is None
+    assert ours.take(2, [sign(1)]) is None
+    assert ours.take(3, [sign(1)]) == Alarm("divergence@3", "divergence", 2, 3, (1,), "saw 1", "sure 1", "Stop.")
+
+
+def test_one_alarm_tells_of_the_worst_layer_and_names_all():
+    ours = episodes(raise_after=1)
+    alarm = ours.take(5, [sign(4), sign(2, size=9.0), sign(3)])
+    assert alarm is not None
+    assert (alarm.layers, alarm.saw) == ((2, 3, 4), "saw 2")
+
+
+def test_a_layer_joins_only_once_its_own_sign_lasts():
+    ours = episodes()
+    ours.take(0, [sign(1)])
+    ours.take(1, [sign(1)])
+    assert ours.take(2, [sign(1), sign(2)]) is None
+    alarm = ours.take(3, [sign(1), sign(2)])
+    assert alarm is not None
+    assert (alarm.id, alarm.layers, alarm.since_step, alarm.raised_step) == ("divergence@1", (1, 2), 0, 1)
+
+
+def test_it_closes_with_the_first_of_the_quiet_points_and_keeps_its_id():
+    ours = episodes(raise_after=1)
+    ours.take(0, [sign(1)])
+    assert ours.take(1, []) is None
+    assert ours.take(2, [sign(1)]) is None
+    assert ours.take(3, []) is None
+    alarm = ours.take(4, [])
+    assert alarm is not None
+    assert (alarm.id, alarm.closed_step, alarm.is_open) == ("divergence@0", 3, False)
+    assert ours.alarm is None
+
+
+def test_a_sign_may_say_since_when_it_has_been_there():
+    alarm = episodes(raise_after=1).take(9, [Sign(1, "saw", "sure", since_step=4)])
+    assert alarm is not None
+    assert (alarm.since_step, alarm.raised_step) == (4, 9)
