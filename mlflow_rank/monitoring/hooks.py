@@ -87,8 +87,12 @@ class Trainings:
     def checkpoint(self, path: str | PathLike[str], step: int) -> None:
         """Tell the monitor that the model of `step` lies at `path`."""
         monitor = self._monitor
-        if monitor is not None:
-            self._guarded(f"failed at the checkpoint of step {step}", lambda: monitor.checkpoint(path, step))
+        if monitor is None:
+            return
+        try:
+            monitor.checkpoint(path, step)
+        except Exception as error:  # said, and no more: of several processes, the others go on with their monitors
+            _say(f"nothing is stated about the checkpoint of step {step}: {type(error).__name__}: {first_line(error)}")
 
     def end(self) -> None:
         """Close the monitor where one is open."""
@@ -101,15 +105,18 @@ class Trainings:
             return call()
         except Exception as error:  # a monitor may fail in any way; the training is worth more
             lost, self._monitor = self._monitor, None
-            print(  # noqa: T201 -- whatever framework it is, stderr is where people look
-                f"mlflow-rank: THE MONITOR IS OFF: it {what}; training goes on without it. {type(error).__name__}: "
-                f"{first_line(error)}",
-                file=sys.stderr,
-                flush=True,
+            _say(
+                f"THE MONITOR IS OFF: it {what}; training goes on without it. {type(error).__name__}: "
+                f"{first_line(error)}"
             )
             if lost is not None:
                 _close_quietly(lost)
             return None
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(Exception):  # nobody reads it any more
+        print(f"mlflow-rank: {text}", file=sys.stderr, flush=True)  # noqa: T201 -- where people look, whatever framework
 
 
 def _close_quietly(monitor: Monitoring) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -83,4 +84,8 @@ def _checkpoint_directory(output: Path, state: Any) -> Path | None:
     name = f"checkpoint-{state.global_step}"
     if not state.is_hyper_param_search:
         return output / name
-    return max(output.glob(f"*/{name}"), key=lambda each: each.stat().st_mtime_ns, default=None)
+    written = []
+    for each in output.glob(f"*/{name}"):
+        with suppress(OSError):  # another trial takes its own away
+            written.append((each.stat().st_mtime_ns, each))
+    return max(written, default=(0, None))[1]

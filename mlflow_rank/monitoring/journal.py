@@ -44,6 +44,7 @@ class Journal:
         except OSError as error:
             raise UsageError("a monitor cannot be kept there", got=f"{directory}: {error.strerror}") from error
         self._begun = _read_json(directory / CONVENTION)
+        self._written = self._size = 0  # points, and bytes of them, that are whole on disk
         self.points: list[Point] = _read_points(directory / POINTS) if self._begun else []
 
     @property
@@ -74,7 +75,7 @@ class Journal:
         if self._begun is None:
             self._begun = {"monitor": f"monitor-{secrets.token_hex(6)}", "convention": _as_read(convention)}
             _write(self.directory / CONVENTION, json.dumps(self._begun, indent=1))
-            _write(self.directory / POINTS, "")
+            self._write_points()
             return
         _check_same(_part(self._begun, "convention"), _as_read(convention), self.directory)
         kept = [point for point in self.points if step is None or point.step <= step]
@@ -83,21 +84,34 @@ class Journal:
             with (self.directory / "points_put_aside.jsonl").open("a", encoding="utf-8") as lines:
                 lines.writelines(map(_line, again))
             self.points = kept
-        _write(self.directory / POINTS, "".join(map(_line, self.points)))  # also drops a line that was cut off
+        self._write_points()  # also drops a line that was cut off
 
     def keep(self, verdict: Verdict) -> None:
-        """Append the point and write the alarms; on disk when this returns."""
+        """Append the point and write the alarms; on disk when this returns.
+
+        Raises:
+            OSError: it cannot be written; then it is with the next one, where half a line is removed first.
+        """
         self.points.append(verdict.point)
-        with (self.directory / POINTS).open("a", encoding="utf-8") as lines:
-            lines.write(_line(verdict.point))
+        waiting = "".join(map(_line, self.points[self._written :])).encode()
+        with (self.directory / POINTS).open("r+b") as lines:
+            lines.truncate(self._size)
+            lines.seek(self._size)
+            lines.write(waiting)
             lines.flush()
             os.fsync(lines.fileno())
+        self._written, self._size = len(self.points), self._size + len(waiting)
         alarms = [dict(alarm.document()) for alarm in verdict.alarms]
         _write(self.directory / ALARMS, json.dumps({"monitor": self.monitor, "alarms": alarms}, indent=1))
 
     def close(self) -> None:
         """Let others open the journal."""
         self._lock.release()
+
+    def _write_points(self) -> None:
+        lines = "".join(map(_line, self.points))
+        _write(self.directory / POINTS, lines)
+        self._written, self._size = len(self.points), len(lines.encode())
 
     def _put_aside(self) -> None:
         """Move what another run left here into a folder of its own."""

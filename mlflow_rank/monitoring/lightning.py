@@ -61,7 +61,7 @@ class LightningHook(_callback_class()):  # type: ignore[misc]  # which of two pa
         self._tell_of_checkpoints(trainer)
         loss = _loss_in(outputs)
         if loss is not None:
-            self._loss = loss if self._loss is None else self._loss + loss
+            self._loss = loss if self._loss is None else _sum(self._loss, loss)
         if trainer.global_step == self._step:
             return  # gradients are still being accumulated
         self._step = trainer.global_step
@@ -106,6 +106,14 @@ def mlflow_run_of(pl_module: Any) -> tuple[str, str] | None:
         if "MLFlowLogger" in (each.__name__ for each in type(logger).__mro__) and logger.run_id:
             return str(logger.experiment.tracking_uri), str(logger.run_id)
     return None
+
+
+def _sum(loss: Any, more: Any) -> Any:
+    """Return the sum of two losses; the second alone where they do not add, as tensors of other shapes."""
+    try:
+        return loss + more
+    except (TypeError, RuntimeError):
+        return more
 
 
 def _loss_in(outputs: Any) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, SupportsFloat, Union
 
 if TYPE_CHECKING:
     import torch
 
-Loss = Union[float, "torch.Tensor"]
+Loss = Union[SupportsFloat, "torch.Tensor"]
 
 
 class MeanLoss:
@@ -22,23 +22,28 @@ class MeanLoss:
     """
 
     def __init__(self) -> None:
-        self._total: Loss = 0.0
+        self._total: float | torch.Tensor = 0.0
         self._count = 0
         self._lost = self.lost_before = False
 
     def add(self, loss: Loss) -> None:
-        """Take the loss of one step."""
-        if isinstance(loss, (int, float)):
-            self.lost_before, self._lost = self._lost, self._lost or not math.isfinite(loss)
+        """Take the loss of one step.
+
+        Raises:
+            Exception: it is no number, or lies on another device than those before; it is left out.
+        """
+        if hasattr(loss, "detach"):
+            self._total = self._total + loss.detach().float().mean()
         else:
-            loss = loss.detach().float().mean()
-        self._total = self._total + loss
+            number = float(loss)
+            self.lost_before, self._lost = self._lost, self._lost or not math.isfinite(number)
+            self._total = self._total + number
         self._count += 1
 
     def taken(self) -> float | None:
         """Return the mean of what was added since the last call, None for nothing."""
         if not self._count:
             return None
-        mean = float(self._total) / self._count
+        total, count = self._total, self._count
         self._total, self._count = 0.0, 0
-        return mean
+        return float(total) / count

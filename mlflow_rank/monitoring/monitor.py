@@ -10,6 +10,7 @@ import math
 import sys
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,8 +37,8 @@ class Monitor:
 
     Every process of a distributed training has one and calls it alike; the `journal` and who else keeps matter to the
     first process alone. `take` measures a point at a step, given the mean loss since the point before; `convention` is
-    what makes its points comparable, JSON-ready. `open_keepers` is called once the journal is open. An open alarm of a
-    kind in `stop_on` asks training to stop.
+    what makes its points comparable, JSON-ready. `open_keepers` is called with the first step once the journal is open.
+    An open alarm of a kind in `stop_on` asks training to stop.
     """
 
     take: Callable[[int, float | None], Point]
@@ -46,7 +47,7 @@ class Monitor:
     judge: Judge
     cadence: Cadence
     team: Team
-    open_keepers: Callable[[], Sequence[Keeper]] = tuple
+    open_keepers: Callable[[int], Sequence[Keeper]] = lambda n: ()
     stop_on: Collection[Kind] = ()
     say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)  # noqa: T201  # the log of a training
     verdicts: list[Verdict] = field(default_factory=list)
@@ -75,7 +76,7 @@ class Monitor:
         for until a point is taken.
         """
         if loss is not None:
-            self._losses.add(loss)
+            self._hear_loss(loss)
         if self._over or (self._begun and not self.cadence.due(n) and not self._lost(loss)):
             return
         try:
@@ -86,6 +87,11 @@ class Monitor:
         except Exception as error:  # nothing of ours may stop a training
             self._once("step", "it could not go on; training does", error)
             self._off()
+
+    @property
+    def over(self) -> bool:
+        """Whether no point will be taken any more: it was closed, or failed too often."""
+        return self._over
 
     def close(self) -> None:
         """End: keepers get everything, and have their time to deliver it. A second call does nothing."""
@@ -122,7 +128,7 @@ class Monitor:
         journal.begin(self.convention, step=n)
         self.verdicts = [self.judge.judge(point) for point in journal.points]
         try:
-            self._keepers = list(self.open_keepers())
+            self._keepers = list(self.open_keepers(n))
         except Exception as error:  # the points are kept on disk all the same
             self._once("keepers", "points are kept on disk alone", error)
         for keeper in self._keepers if self.verdicts else ():
@@ -135,9 +141,10 @@ class Monitor:
             (self.cadence.next_step,) = self.team.from_first(self.cadence.postponed(n))
             return
         trouble: Exception | None = None
+        loss = self._mean_loss()  # before anybody waits for us: reading a tensor may fail
         with self.cadence.spending():
             try:
-                point = self.take(n, self._losses.taken())
+                point = self.take(n, loss)
                 if self.team.first:
                     self._judged(point)
             except Exception as error:  # said below, once all processes know what is next
@@ -160,15 +167,32 @@ class Monitor:
         for keeper in self._keepers:
             self._guarded(keeper, partial(keeper.keep, verdict))
         for alarm in verdict.raised:
-            self.say(f"mlflow-rank: ALARM {alarm.kind.replace('_', ' ')}: {alarm.message}")
+            self._say(f"ALARM {alarm.kind.replace('_', ' ')}: {alarm.message}")
         for alarm in verdict.closed:
-            self.say(f"mlflow-rank: over: {alarm.kind.replace('_', ' ')} since step {alarm.since_step}")
+            kind = alarm.kind.replace("_", " ")
+            self._say(f"over since step {alarm.closed_step}: {kind} of step {alarm.since_step}")
+
+    def _hear_loss(self, loss: Loss) -> None:
+        try:
+            self._losses.add(loss)
+        except Exception as error:  # whatever a training loop calls its loss
+            self._once("loss", "a loss could not be read, and is left out", error)
+
+    def _mean_loss(self) -> float | None:
+        try:
+            return self._losses.taken()
+        except Exception as error:  # a tensor of a device that is lost
+            self._once("loss", "a loss could not be read, and is left out", error)
+            return None
 
     def _asks_to_stop(self) -> bool:
         return any(alarm.is_open and alarm.kind in self.stop_on for alarm in self.alarms)
 
     def _lost(self, loss: Loss | None) -> bool:
-        """Whether this very step lost its loss: a point at once. Only where no other process would wait for us."""
+        """Whether this very step lost its loss: then a point is due at once, if the budget allows.
+
+        Only of a number, as a tensor would have to be waited for, and only alone, as other processes know of their own.
+        """
         return (
             self.team.size == 1 and isinstance(loss, float) and not math.isfinite(loss) and not self._losses.lost_before
         )
@@ -182,7 +206,7 @@ class Monitor:
     def _off(self) -> None:
         self._over = True
         if self.team.first:
-            self.say("mlflow-rank: THE MONITOR IS OFF for the rest of this training; the reason is above")
+            self._say("THE MONITOR IS OFF for the rest of this training; the reason is above")
 
     def _once(self, what: str, text: str, error: Exception) -> None:
         """Say it the first time, with all that helps to find the cause."""
@@ -191,4 +215,8 @@ class Monitor:
             _log.debug("%s: %s", text, detail)
             return
         self._silent.add(what)
-        self.say(f"mlflow-rank: MONITOR FAILED: {text}\n{detail}")
+        self._say(f"MONITOR FAILED: {text}\n{detail}")
+
+    def _say(self, text: str) -> None:
+        with suppress(Exception):  # a log that nobody reads any more is no reason to stop
+            self.say(f"mlflow-rank: {text}")

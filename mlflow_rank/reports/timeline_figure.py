@@ -58,6 +58,7 @@ _WIDTH = 7.0  # inches, as all figures: at 500 pixels the smallest text is still
 _COLUMNS, _MOST_LAYERS = 3, 15  # of small panels: all of a base model; a heat map above shows those of any model
 _FEW = 40  # points up to which each is marked
 _SMALL = 9.5
+_LETTER = 15  # points from one letter to the next
 
 
 def timeline_figure(verdicts: Sequence[Verdict]) -> Figure:
@@ -234,7 +235,8 @@ def _draw_bands(axes: Axes, marks: Sequence[Mark], *, lettered: bool = False) ->
 
 def _letter(axes: Axes, mark: Mark) -> None:
     axes.annotate(
-        mark.letter, (mark.alarm.since_step, 1), xycoords=("data", "axes fraction"), xytext=(2, -2),
+        mark.letter, (mark.alarm.since_step, 1), xycoords=("data", "axes fraction"),
+        xytext=(2 + _LETTER * mark.beside, -2),
         textcoords="offset points", ha="left", va="top", fontsize=_SMALL, fontweight="bold", color="white", zorder=7,
         bbox={"boxstyle": "round,pad=0.15", "fc": KIND_COLOURS[mark.alarm.kind], "ec": "none"},
     )  # fmt: skip

@@ -17,11 +17,15 @@ MOST_POINTS = 400  # on an axis of 1,000 pixels; a longer run is thinned to the 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An alarm with the letter by which a figure names it, and the step up to which it holds there."""
+    """An alarm with the letter by which a figure names it, and the step up to which it holds there.
+
+    `beside` is how many alarms of the same first step were raised before it, so that no letter covers another.
+    """
 
     letter: str
     alarm: Alarm
     until: int
+    beside: int = 0
 
     @property
     def line(self) -> str:
@@ -36,11 +40,13 @@ class Mark:
 def marks_of(verdicts: Sequence[Verdict]) -> list[Mark]:
     """Return all alarms of a run with letters: A, B, …, Z, A2, … in the order they were raised."""
     last = verdicts[-1]
-    found = []
+    found: list[Mark] = []
     for at, alarm in enumerate(last.alarms):
         round_ = at // len(ascii_uppercase)
         letter = ascii_uppercase[at % len(ascii_uppercase)] + (str(round_ + 1) if round_ else "")
-        found.append(Mark(letter, alarm, last.point.step if alarm.closed_step is None else alarm.closed_step))
+        until = last.point.step if alarm.closed_step is None else alarm.closed_step
+        beside = sum(mark.alarm.since_step == alarm.since_step for mark in found)
+        found.append(Mark(letter, alarm, until, beside))
     return found
 
 
@@ -54,8 +60,8 @@ def headline(verdicts: Sequence[Verdict]) -> str:
     alarms, step = verdicts[-1].alarms, verdicts[-1].point.step
     opened = [alarm for alarm in alarms if alarm.is_open]
     if opened:
-        kinds = " and ".join(dict.fromkeys(kind_name(alarm) for alarm in opened))
-        return f"ALARM at step {step:,}: {kinds}"
+        what = kind_name(opened[0]) if len(opened) == 1 else f"{len(opened)} are open"
+        return f"ALARM at step {step:,}: {what}"
     if alarms:
         were = "1 alarm was" if len(alarms) == 1 else f"{len(alarms)} alarms were"
         return f"No alarm is open at step {step:,}; {were}"

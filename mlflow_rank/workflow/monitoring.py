@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from os import PathLike
@@ -112,7 +113,9 @@ class RankMonitor:
         encoder = live_encoder(model, layers=layers, preprocessor=preprocessor, sampling_rate=sampling_rate)
         probe = _probe_set(probe_audio, encoder, count=utterances, seconds=seconds, seed=seed)
         convention = dict(convention_of(encoder, probe))
-        journal = Journal(_released(directory)) if team.first else None
+        judge = Judge(limits, baseline=[read_points(Path(each)) for each in baseline])
+        cadence, signing = Cadence(every, max_overhead), _key_of(key)
+        journal = Journal(_released(directory)) if team.first else None  # last: it keeps the directory from others
         parameters = {
             "every": every,
             "max_overhead": max_overhead,
@@ -124,16 +127,14 @@ class RankMonitor:
             take=lambda step, loss: take_point(encoder, probe, step=step, loss=loss, team=team),
             convention=convention,
             journal=journal,
-            judge=Judge(limits, baseline=[read_points(Path(each)) for each in baseline]),
-            cadence=Cadence(every, max_overhead),
+            judge=judge,
+            cadence=cadence,
             team=team,
             stop_on=stop_on,
         )
         self._evidence: LiveEvidence | None = None
         if journal is not None:
-            self._monitor.open_keepers = partial(
-                self._keepers, journal, destination, parameters, use_mlflow, _key_of(key)
-            )
+            self._monitor.open_keepers = partial(self._keepers, journal, destination, parameters, use_mlflow, signing)
             if probe.note:
                 self._monitor.say(f"mlflow-rank: {probe.note}")
             _open[journal.directory] = self
@@ -167,8 +168,16 @@ class RankMonitor:
         The statement, signed where there is a key, is kept in `directory/evidence` and in the MLflow run, for
         `mlflow-rank decide` and the gate. Files are hashed in a thread of its own.
         """
-        if self._evidence is not None:
-            self._evidence.leave(Path(path), step)
+        if self._evidence is None:
+            return  # not the first process, or not begun
+        try:
+            if self._monitor.over:
+                self._monitor.say(f"mlflow-rank: nothing is stated about {path}: the monitor is over")
+            else:
+                self._evidence.leave(Path(path), step)
+        except Exception as error:  # nothing of ours may stop a training
+            with suppress(Exception):
+                self._monitor.say(f"mlflow-rank: nothing is stated about {path}: {error}")
 
     def close(self) -> None:
         """End: deliver what is left to MLflow, for at most a minute, and say what could not be delivered."""
@@ -190,12 +199,12 @@ class RankMonitor:
         parameters: dict[str, object],
         use_mlflow: bool,
         key: PrivateKey | None,
+        begun_at: int,
     ) -> list[Keeper]:
         """Open who keeps what beside the journal, once it is clear whether this training goes on or begins."""
         from mlflow_rank.workflow.live_evidence import LiveEvidence
 
-        last = journal.points[-1].step if journal.points else -1
-        self._evidence = LiveEvidence(journal.directory, journal.monitor, key, range(last + 1))
+        self._evidence = LiveEvidence(journal.directory, journal.monitor, key, begun_at)
         if not use_mlflow:
             return [self._evidence]
         from mlflow_rank.registry.runs.monitored_run import MonitoredRun
@@ -211,8 +220,12 @@ class RankMonitor:
 def _released(directory: str | PathLike[str]) -> Path:
     """Return the directory, which a training that this process broke off (in a notebook) does not keep from others."""
     absolute = Path(directory).absolute()
-    before = _open.get(absolute)
-    if before is not None:
+    before = _open.pop(absolute, None)
+    if before is not None and not before._monitor.over:
+        before._monitor.say(
+            f"mlflow-rank: another monitor begins in {absolute}, so the one before it ends; "
+            "give each of several trainings a directory of its own"
+        )
         before.close()
     return absolute
 

@@ -124,3 +124,20 @@ def test_a_past_run_without_points_is_refused(tmp_path: Path) -> None:
     (tmp_path / "points.jsonl").touch()
     with pytest.raises(UsageError, match="no points of a monitor in it"):
         read_points(tmp_path)
+
+
+def test_what_a_full_disk_took_is_written_with_the_next_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = kept(tmp_path, [0, 10])
+
+    def full(descriptor: int) -> None:
+        with (tmp_path / "points.jsonl").open("r+b") as file:
+            file.truncate(file.seek(0, 2) - 30)  # half a line got there
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            journal.keep(Verdict(point(20), (), ()))
+    journal.keep(Verdict(point(30), (), ()))
+    journal.close()
+    assert [each.step for each in read_points(tmp_path)] == [0, 10, 20, 30]

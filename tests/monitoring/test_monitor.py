@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mlflow_rank.monitoring.cadence import Cadence
@@ -65,7 +66,7 @@ class Scene:
             judge=Judge(),
             cadence=Cadence(4, None),
             team=Team.alone(),
-            open_keepers=lambda: keepers,
+            open_keepers=lambda n: keepers,
             stop_on=stop_on,  # type: ignore[arg-type]
             say=self.said.append,
         )
@@ -165,7 +166,7 @@ def test_a_keeper_that_fails_takes_nothing_from_the_others(tmp_path: Path) -> No
 def test_keepers_that_cannot_be_opened_leave_the_points_on_disk(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
 
-    def refuse() -> Sequence[Keeper]:
+    def refuse(n: int) -> Sequence[Keeper]:
         raise OSError("no MLflow here")
 
     scene.monitor.open_keepers = refuse
@@ -200,3 +201,28 @@ def test_a_monitor_that_is_closed_lets_another_open_its_journal_even_if_it_never
     scene.monitor.close()
     scene.monitor.close()
     assert scene.said == []
+
+
+def test_a_loss_may_be_any_number_and_what_is_none_is_left_out_and_said_once(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    for step, loss in enumerate([np.float32(2.0), 4, "five", object(), 6.0]):
+        scene.monitor.step(step, loss)  # type: ignore[arg-type]
+    scene.monitor.close()
+    assert [point.loss for point in read_points(tmp_path)] == [2.0, 4.0, None, 6.0]
+    assert len(scene.said) == 1
+    assert "a loss could not be read" in scene.said[0]
+
+
+def test_a_log_that_is_gone_stops_neither_monitor_nor_training(tmp_path: Path) -> None:
+    def take(step: int, loss: float | None) -> Point:
+        if step == 4:
+            raise RuntimeError("out of memory")
+        return gone(step, loss)
+
+    def broken(text: str) -> None:
+        raise BrokenPipeError
+
+    scene = Scene(tmp_path, take, [Broken()])
+    scene.monitor.say = broken
+    scene.train(range(30))
+    assert [alarm.kind for alarm in scene.monitor.alarms] == ["divergence"]
