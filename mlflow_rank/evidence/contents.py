@@ -43,6 +43,8 @@ class Alarms(Read):
     made_at: Moment
     monitor: str
     alarms: tuple[Alarm, ...]
+    heard_until: int | None = None
+    """The step of the last point that the monitor had judged when it said so; None where it does not say."""
 
 
 class Approval(Read):

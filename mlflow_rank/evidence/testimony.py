@@ -57,7 +57,13 @@ def pilot_statement(document: Document, *, also: Sequence[Subject] = (), now: da
 
 
 def alarms_statement(
-    subject: Subject, *, monitor: str, alarms: Sequence[Document], now: datetime, also: Sequence[Subject] = ()
+    subject: Subject,
+    *,
+    monitor: str,
+    alarms: Sequence[Document],
+    now: datetime,
+    also: Sequence[Subject] = (),
+    heard_until: int | None = None,
 ) -> Statement:
     """Return what the monitor of a training run has to say of a checkpoint; without alarms, that it raised none.
 
@@ -68,11 +74,14 @@ def alarms_statement(
             `message`.
         now: when it is made.
         also: further subjects with the same weights: the model that was logged of them.
+        heard_until: the step of the last point that the monitor had judged by then; None where it is not known.
 
     Raises:
         EvidenceError: a field is missing or of another kind: nothing is signed that no rule could read.
     """
-    predicate = {**made(now), "monitor": monitor, "alarms": [dict(alarm) for alarm in alarms]}
+    predicate: dict[str, object] = {**made(now), "monitor": monitor, "alarms": [dict(alarm) for alarm in alarms]}
+    if heard_until is not None:
+        predicate["heard_until"] = heard_until
     subjects = (subject, *(each for each in also if each.digest != subject.digest))
     statement = Statement(subjects, ALARMS, predicate)
     contents_of(statement, named=f"the word of monitor {monitor}")

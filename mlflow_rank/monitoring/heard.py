@@ -28,6 +28,7 @@ class LayerHeard:
         self.means = np.zeros((utterances, dim))
         self.bad_frames = self.bad_utterances = 0
         self._moments: MomentsAccumulator | DeviceMoments = DeviceMoments(dim) if on_gpu else MomentsAccumulator(dim)
+        self._taken: Moments | None = None
 
     def add(self, numbers: Sequence[int], frames: torch.Tensor) -> None:
         """Add the frames (batch, N, D), float32, of the utterances of these numbers."""
@@ -44,14 +45,17 @@ class LayerHeard:
             self.bad_utterances += len(bad)
             frames = frames[finite]
         rows = frames.flatten(0, 1)
+        self._taken = None
         if isinstance(self._moments, DeviceMoments):
             self._moments.update(rows)
         else:
             self._moments.update(rows.cpu().numpy())
 
     def moments(self) -> Moments:
-        """Return the moments of its finite utterances' frames."""
-        return self._moments.moments()
+        """Return the moments of its finite utterances' frames; fetched from a GPU once."""
+        if self._taken is None:
+            self._taken = self._moments.moments()
+        return self._taken
 
 
 class TogetherHeard:

@@ -9,6 +9,7 @@ from os import PathLike
 from typing import Any, Protocol, TypeVar
 
 from mlflow_rank.encoders.foreign_errors import first_line
+from mlflow_rank.encoders.live_encoder import place_of
 from mlflow_rank.errors import MeasurementError
 from mlflow_rank.monitoring.mean_loss import Loss
 from mlflow_rank.monitoring.team import Team
@@ -59,7 +60,7 @@ class Trainings:
         self.step(step)
 
     def _open_all(self, model: Any) -> None:
-        team, trouble = Team.here(), None
+        team, trouble = Team.here(lambda: place_of(model)[0]), None
         try:
             self._monitor = self._open(model)
         except Exception as error:

@@ -105,6 +105,7 @@ class Monitor:
     def _begin(self, n: int) -> None:
         """Open the chart at step `n`: a new one, or the one that this run has had."""
         self._begun = True
+        self.team.agrees(self.convention)
         trouble: Exception | None = None
         try:
             if self.team.first and self.journal is not None:

@@ -115,17 +115,21 @@ class ProbeSet:
         convention = {"count": len(heard), **drawn, "rate": rate, "digest": digest}
         return cls(tuple(heard.values()), tuple(heard), rate, digest, convention, skipped, note)
 
-    def batches(self, numbers: Sequence[int], *, together: bool) -> Iterator[tuple[list[int], Waveform]]:
+    def batches(
+        self, numbers: Sequence[int], *, together: bool, samples: int | None = None
+    ) -> Iterator[tuple[list[int], Waveform]]:
         """Yield the waveforms of these numbers, (batch, samples), with the number of each; never padded.
 
         Args:
             numbers: positions in `waveforms`.
             together: equal lengths share a batch (on a GPU); else one at a time.
+            samples: at most so many in a batch, but one waveform always; None: `BATCH_SECONDS` of audio.
         """
+        room = int(BATCH_SECONDS * self.rate) if samples is None else samples
         by_length = sorted(numbers, key=lambda number: len(self.waveforms[number])) if together else list(numbers)
         for length, group in itertools.groupby(by_length, key=lambda number: len(self.waveforms[number])):
             equal = list(group)
-            most = max(1, int(BATCH_SECONDS * self.rate / length)) if together else 1
+            most = max(1, room // length) if together else 1
             for start in range(0, len(equal), most):
                 batch = equal[start : start + most]
                 yield batch, np.stack([self.waveforms[number] for number in batch])

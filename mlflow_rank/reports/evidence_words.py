@@ -44,7 +44,8 @@ def _said(each: Presented) -> Iterator[str]:
         )
     elif isinstance(content, Alarms):
         opened = sum(alarm.state == "open" for alarm in content.alarms)
-        yield f"{len(content.alarms)} alarms of {content.monitor}, {opened} open"
+        until = "" if content.heard_until is None else f", heard until step {content.heard_until:,}"
+        yield f"{len(content.alarms)} alarms of {content.monitor}, {opened} open{until}"
     elif isinstance(content, Approval):
         yield f"{content.verdict}: {content.model} to {content.target}, until {content.expires_at:%Y-%m-%d %H:%M} UTC"
         yield content.comment

@@ -32,7 +32,9 @@ def point_line(verdict: Verdict, name: str) -> str:
 def alarm_lines(verdict: Verdict) -> list[str]:
     """Return what is new of alarms at a point, each in one line."""
     raised = [f"ALARM {_named(alarm)}: {alarm.message}" for alarm in verdict.raised]
-    closed = [f"over: {_named(alarm)} since step {alarm.since_step}" for alarm in verdict.closed]
+    closed = [
+        f"over since step {alarm.closed_step}: {_named(alarm)} of step {alarm.since_step}" for alarm in verdict.closed
+    ]
     return [*raised, *closed]
 
 

@@ -28,6 +28,7 @@ def attest(
     alarms: Sequence[Alarm],
     key: PrivateKey | None,
     now: datetime,
+    heard_until: int | None = None,
     tracking_uri: str | None = None,
 ) -> bytes:
     """Return an evidence file: the statement of alarms about checkpoints, which rules of kind `no_open_alarm` read.
@@ -40,6 +41,7 @@ def attest(
         alarms: all of the run until that checkpoint, closed ones too; none says that there was none.
         key: signs; None for unsigned evidence, which counts in modes audit and warn only.
         now: when it is made.
+        heard_until: the step of the last point that the monitor had judged by then; None where it is not known.
         tracking_uri: of the store of a registered version; None for MLflow's own choice.
 
     Raises:
@@ -51,7 +53,8 @@ def attest(
         raise UsageError("nothing says which files this is about", expected="a directory or a registered version")
     first, *also = [subject_of(each, tracking_uri=tracking_uri) for each in about]
     documents = [alarm.document() for alarm in alarms]
-    return sealed(alarms_statement(first, monitor=monitor, alarms=documents, now=now, also=also), key)
+    statement = alarms_statement(first, monitor=monitor, alarms=documents, heard_until=heard_until, now=now, also=also)
+    return sealed(statement, key)
 
 
 def subject_of(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -59,20 +60,30 @@ def sealed(statement: Statement, key: PrivateKey | None) -> bytes:
 
 
 def write_evidence(files: EvidenceFiles, directory: Path) -> list[Path]:
-    """Write evidence files into a directory and return their paths.
+    """Write evidence files into a directory, each whole or not at all, and return their paths.
 
     Raises:
-        UsageError: nothing can be written there.
+        UsageError: nothing can be written there; a file that was there before is as it was.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
-            (directory / name).write_bytes(content)
+            _write(directory / name, content)
     except OSError as error:
         raise UsageError(
             "evidence cannot be written there", got=f"{directory}: {error.strerror}", expected="a directory"
         ) from error
     return [directory / name for name in files]
+
+
+def _write(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")  # not SUFFIX at its end: nobody takes it for evidence
+    try:
+        beside.write_bytes(content)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _about_files(document: Document) -> bool:

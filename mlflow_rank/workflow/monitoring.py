@@ -23,7 +23,7 @@ from mlflow_rank.monitoring.limits import Limits
 from mlflow_rank.monitoring.mean_loss import Loss
 from mlflow_rank.monitoring.monitor import Monitor
 from mlflow_rank.monitoring.probe_set import COUNT, SECONDS, ProbeSet
-from mlflow_rank.monitoring.probing import convention_of, take_point
+from mlflow_rank.monitoring.probing import Room, convention_of, take_point
 from mlflow_rank.monitoring.team import Team
 from mlflow_rank.monitoring.verdict import Keeper
 from mlflow_rank.registry.runs.run_claim import Destination
@@ -109,8 +109,9 @@ class RankMonitor:
         key: PrivateKey | str | PathLike[str] | None = None,
     ) -> None:
         _check_kinds(stop_on)
-        limits, team = limits or Limits(), Team.here()
+        limits = limits or Limits()
         encoder = live_encoder(model, layers=layers, preprocessor=preprocessor, sampling_rate=sampling_rate)
+        team, room = Team.here(lambda: encoder.device), Room()
         probe = _probe_set(probe_audio, encoder, count=utterances, seconds=seconds, seed=seed)
         convention = dict(convention_of(encoder, probe))
         judge = Judge(limits, baseline=[read_points(Path(each)) for each in baseline])
@@ -124,7 +125,7 @@ class RankMonitor:
             **{f"limits.{name}": value for name, value in asdict(limits).items()},
         }
         self._monitor = Monitor(
-            take=lambda step, loss: take_point(encoder, probe, step=step, loss=loss, team=team),
+            take=lambda step, loss: take_point(encoder, probe, step=step, loss=loss, team=team, room=room),
             convention=convention,
             journal=journal,
             judge=judge,

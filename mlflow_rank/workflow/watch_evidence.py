@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -52,7 +54,9 @@ class WatchEvidence:
 
     def say(self, verdict: Verdict) -> None:
         """State what a verdict says of its checkpoint, and of earlier ones that it throws another light on."""
-        first = min((alarm.since_step for alarm in verdict.raised), default=verdict.point.step)
+        changed = [alarm.since_step for alarm in verdict.raised]
+        changed += [alarm.closed_step for alarm in verdict.closed if alarm.closed_step is not None]
+        first = min(changed, default=verdict.point.step)
         for heard in self.known:
             if heard.step >= min(first, verdict.point.step):
                 self.say_of(heard, verdict)
@@ -60,13 +64,14 @@ class WatchEvidence:
     def say_of(self, heard: Heard, verdict: Verdict) -> None:
         """State what a verdict says of one checkpoint."""
         if heard.files_digest is not None:
-            self._state(heard, alarms_at(heard.step, verdict.alarms))
+            self._state(heard, alarms_at(heard.step, verdict.alarms), verdict.point.step)
 
-    def _state(self, heard: Heard, alarms: Sequence[Alarm]) -> None:
+    def _state(self, heard: Heard, alarms: Sequence[Alarm], heard_until: int) -> None:
         subject = Subject(heard.spec, str(heard.files_digest))
-        statement = attest(subject, monitor=self.monitor(), alarms=alarms, key=self.key, now=self.now())
-        name = f"alarms_step_{heard.step:010d}_{_plain(heard.known_as)}{SUFFIX}"
-        [file] = write_evidence({name: statement}, self.directory / FOLDER)
+        statement = attest(
+            subject, monitor=self.monitor(), alarms=alarms, heard_until=heard_until, key=self.key, now=self.now()
+        )
+        [file] = write_evidence({_file_name(heard): statement}, self.directory / FOLDER)
         if file not in self.written:
             self.written.append(file)
         self.deliver(heard, file)
@@ -144,6 +149,12 @@ def alarms_at(step: int, alarms: Sequence[Alarm]) -> tuple[Alarm, ...]:
         replace(alarm, closed_step=None) if alarm.closed_step is not None and alarm.closed_step > step else alarm
         for alarm in begun
     )
+
+
+def _file_name(heard: Heard) -> str:
+    """Return what the statement about a checkpoint is called: two of one step may have one name, in two places."""
+    place = hashlib.sha256(os.fsencode(heard.spec)).hexdigest()[:8]
+    return f"alarms_step_{heard.step:010d}_{_plain(heard.known_as)}_{place}{SUFFIX}"
 
 
 def _plain(name: str) -> str:

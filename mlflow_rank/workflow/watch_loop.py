@@ -16,6 +16,7 @@ from mlflow_rank.errors import MeasurementError, MlflowRankError, UsageError
 from mlflow_rank.monitoring.arrivals import PATIENCE, SETTLE, Checkpoint, Files, PassedOver, Sight
 from mlflow_rank.monitoring.checkpoint_log import Heard, add_heard
 from mlflow_rank.monitoring.journal import Journal
+from mlflow_rank.monitoring.past_conventions import check_past_convention
 from mlflow_rank.monitoring.point import Point
 from mlflow_rank.monitoring.probe_set import ProbeSet
 from mlflow_rank.monitoring.probing import convention_of, take_point
@@ -49,8 +50,8 @@ class Source(Protocol):
         """Tell that a checkpoint has its point."""
         ...
 
-    def failed(self, checkpoint: Checkpoint, cause: str) -> None:
-        """Tell that a checkpoint could not be loaded."""
+    def failed(self, checkpoint: Checkpoint, cause: str) -> bool:
+        """Tell that a checkpoint could not be loaded; return whether it is offered again."""
         ...
 
     def is_unchanged(self, checkpoint: Checkpoint) -> bool:
@@ -111,7 +112,8 @@ class Watching:
     """One watch, from the first look to the last.
 
     `setting` says how encoders are loaded; `journal`, `judge` and `keepers` are as a monitor's. `opened` is called once
-    the journal is begun; it returns the keepers beside it.
+    the journal is begun; it returns the keepers beside it. `baseline` is where the past runs lie that the judge was
+    calibrated on: once the convention is known, they are held against it.
     """
 
     source: Source
@@ -122,6 +124,7 @@ class Watching:
     opened: Callable[[], Sequence[Keeper]]
     progress: Progress
     witness: Witness | None = None
+    baseline: Sequence[Path] = ()
     settle: float = SETTLE
     patience: float = PATIENCE
     clock: Callable[[], float] = time.monotonic
@@ -142,7 +145,7 @@ class Watching:
         """Watch until it is over; return why it ended: `once`, `step`, `idle` or `alarm`.
 
         Raises:
-            UsageError: the audio, or the convention of what was judged before, is another.
+            UsageError: the audio, or the convention of what was judged before or of a past run, is another.
             MeasurementError: points cannot be kept, or MLflow cannot be reached at the first look.
             KeyboardInterrupt: all that was judged is kept.
         """
@@ -198,12 +201,12 @@ class Watching:
         if sight.waiting and self.clock() - self._progressed_at < self.settle + self.patience:
             return False
         for name in sight.waiting:
-            self._pass_over(PassedOver(name, None, "it was still being written"))
+            self._pass_over(PassedOver(name, None, "it was still not complete"))
         return True
 
     def _wait(self, sight: Sight) -> None:
         if sight.waiting:
-            self.progress.say_once(plain(f"waiting for {sight.waiting[0]} to be whole"))
+            self.progress.say_once(plain(f"waiting for {sight.waiting[0]} to be complete"))
         elif not self.verdicts:
             self.progress.say_once("waiting for the first checkpoint")
         self.sleep(min(max(self.settle / 2, 0.05), SETTLE))  # s between looks
@@ -237,8 +240,8 @@ class Watching:
             cause = error.what if error.got is None else f"{error.what} (got {error.got})"
         except Exception as error:  # each format of weights, and each model's code, has errors of its own
             cause = f"{type(error).__name__}: {first_line(error)}"
-        self.progress.say_once(plain(f"{checkpoint.name} cannot be loaded as it is; trying again for a while"))
-        self.source.failed(checkpoint, " ".join(cause.split()))
+        if self.source.failed(checkpoint, " ".join(cause.split())):
+            self.progress.say_once(plain(f"{checkpoint.name} cannot be loaded as it is; trying again for a while"))
         return None
 
     def _load(self, checkpoint: Checkpoint, downloads: Path) -> tuple[TorchEncoder, str | None]:
@@ -272,6 +275,8 @@ class Watching:
         if probe.note:
             self._say(probe.note)
         convention = convention_of(encoder, probe)
+        for path in self.baseline:
+            check_past_convention(path, convention)
         self.journal.begin(convention, step=None)
         self._keepers = self.opened()
         self._probe = probe

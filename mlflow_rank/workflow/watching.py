@@ -152,7 +152,7 @@ def watch(
         key: signs what is stated about checkpoints.
 
     Raises:
-        UsageError: there is no such source, audio or run before; or it was judged under another convention before.
+        UsageError: there is no such source, audio or run before; or a run before heard another probe set or layers.
         MeasurementError: points cannot be kept, or MLflow cannot be reached at the first look.
         KeyboardInterrupt: all that was judged is kept.
     """
@@ -187,6 +187,7 @@ def watch(
             opened=lambda: _opened(request, journal, destination, runs, loop),
             progress=progress,
             witness=evidence,
+            baseline=request.baseline,
             settle=request.settle,
             patience=request.patience,
         )
@@ -209,7 +210,7 @@ def _source_of(
     pace: dict[str, Any]
     if request.of_versions:
         model = named_model(request.source)
-        versions = TrainedVersions.of(connected_client(setting.tracking_uri), model)
+        versions = TrainedVersions.of(connected_client(setting.tracking_uri), model, patience=request.patience)
         pace = {"every": request.every, "patience": request.patience}
         return lambda journal, known: VersionArrivals(versions, **pace, **_known(journal, known))
     directory = Path(request.source).expanduser()

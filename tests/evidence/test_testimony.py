@@ -128,6 +128,16 @@ def test_a_monitor_that_raised_nothing_says_so() -> None:
     assert (content.monitor, content.alarms) == ("run-7", ())
 
 
+def test_a_statement_of_alarms_says_until_which_step_was_heard_where_it_is_known() -> None:
+    subject = Subject("encoder", FILES)
+    silent = alarms_statement(subject, monitor="run-7", alarms=[], now=NOW)
+    assert set(silent.predicate) == {"made_at", "made_with", "monitor", "alarms"}  # as it was before: the same digest
+    told = alarms_statement(subject, monitor="run-7", alarms=[], now=NOW, heard_until=700)
+
+    heard = [contents_of(each, named="it") for each in (silent, told)]
+    assert [each.heard_until for each in heard if isinstance(each, Alarms)] == [None, 700]
+
+
 @pytest.mark.parametrize("change", [{"state": "over"}, {"id": 1}, {"alarm": None}])
 def test_an_alarm_that_no_rule_could_read_is_not_stated(change: Document) -> None:
     with pytest.raises(EvidenceError, match="monitor run-7 does not say"):

@@ -1,8 +1,8 @@
 """`mlflow server …` whose processes share what they import: MLflow's own command line decides what is run, and how.
 
 A server is three processes or more (the command line, uvicorn, its workers), and each would import MLflow by itself,
-which takes longer than most tests. Here one process imports what all of them need, and the others are forked from it.
-None of it is `mlflow.server`, which looks at its environment as it is imported.
+which takes longer than most tests. Here all of them are forked from one that has done so (see `loaded_once`), and
+passwords are kept so that checking one takes no quarter of a second, as it should elsewhere: it is done at every call.
 """
 
 from __future__ import annotations
@@ -14,33 +14,16 @@ import os
 import runpy
 import sys
 import threading
-import warnings
+from functools import partial
 from typing import Any, NoReturn
 
-SHARED = (
-    "uvicorn.main",
-    "fastapi",
-    "flask_cors",
-    "mlflow.artifacts",
-    "mlflow.gateway.budget",
-    "mlflow.genai",
-    "mlflow.metrics",
-    "mlflow.projects",
-    "mlflow.store.model_registry.sqlalchemy_store",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "mlflow_rank.registry.gate.gate",
-    "mlflow_rank.workflow.gating",
-)
+QUICK = "pbkdf2:sha256:1"
+"""How passwords are kept: one round instead of a million."""
 
 
 def main(arguments: list[str]) -> None:
     """Serve as `mlflow` with these arguments does."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in SHARED:
-            importlib.import_module(name)
-    if early := [name for name in sys.modules if name.startswith("mlflow.server")]:
-        raise RuntimeError(f"imported before it is known how to serve: {early}")
+    keep_passwords_quickly()
     command, environment = asked_of_uvicorn(arguments)
     os.environ.clear()
     os.environ.update(environment)
@@ -50,6 +33,15 @@ def main(arguments: list[str]) -> None:
     fork_workers()
     sys.argv = command[2:]  # without `python -m`
     runpy.run_module("uvicorn", run_name="__main__", alter_sys=True)
+
+
+def keep_passwords_quickly() -> None:
+    """Have MLflow's basic-auth, which is not imported yet, keep passwords so that they are checked in no time."""
+    import werkzeug.security
+
+    if "mlflow.server" in sys.modules:
+        raise RuntimeError("imported before it is known how passwords are kept")
+    werkzeug.security.generate_password_hash = partial(werkzeug.security.generate_password_hash, method=QUICK)
 
 
 def asked_of_uvicorn(arguments: list[str]) -> tuple[list[str], dict[str, str]]:

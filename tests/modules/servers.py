@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import loaded_once
 from tables_at_once import empty_registry, make_tables
 
 ADMIN = ("admin", "a pass phrase of tests")
@@ -83,12 +84,10 @@ class Site:
     as_typed: bool = False
     """Whether each of its processes imports MLflow by itself, as after `mlflow server`: see `served_at_once`."""
 
-    def command(self, port: int) -> list[str]:
-        """The command line: `mlflow server` with what was chosen."""
-        # ends with the tests, even if these are killed
-        command = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
-        mlflow = ["-m", "mlflow"] if self.as_typed else [str(Path(__file__).with_name("served_at_once.py"))]
-        command += [sys.executable, *mlflow, "server", "--host", "127.0.0.1", "--port", str(port)]
+    def words(self, port: int) -> list[str]:
+        """What Python is told to run: `mlflow server` with what was chosen."""
+        command = ["-m", "mlflow"] if self.as_typed else [str(Path(__file__).with_name("served_at_once.py"))]
+        command += ["server", "--host", "127.0.0.1", "--port", str(port)]
         command += ["--backend-store-uri", self.database.uri, "--workers", str(self.workers)]
         command += ["--artifacts-destination", str(self.place / "artifacts")]
         # A worker that imports while the machine is busy answers no health check for longer than the usual 5 s; for one
@@ -116,7 +115,7 @@ class Server:
 
     url: str
     log: Path
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | loaded_once.Forked
 
     def raw(
         self,
@@ -144,7 +143,7 @@ class Server:
         """The processes that answer requests: of several workers each one, else the server itself."""
         family = _family(self.process.pid)
         spawned = [pid for pid in family if b"spawn_main" in _command_of(pid)]
-        forked = [pid for pid in family[1:] if b"served_at_once" in _command_of(pid)]
+        forked = [pid for pid in family[1:] if _command_of(pid) == _command_of(self.process.pid)]
         alone = [pid for pid in family if b"uvicorn" in _command_of(pid)]
         return spawned or forked or alone or family
 
@@ -178,22 +177,22 @@ class Server:
         self.process.wait()
 
 
-def start(site: Site) -> Server:
+def start(site: Site, port: int | None = None) -> Server:
     """Start a server, without waiting until it answers: two servers may start at the same time."""
     site.place.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     log = site.place / "server.log"
     with log.open("ab") as written:
-        process = subprocess.Popen(
-            site.command(port),
-            cwd=site.place,
-            env=site.surroundings(),
-            stdin=subprocess.DEVNULL,
-            stdout=written,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a group of its own, ended as a whole
-        )
+        how: dict[str, Any] = {"cwd": site.place, "env": site.surroundings(), "stdout": written.fileno()}
+        process = started_anew(site.words(port), **how) if site.as_typed else loaded_once.start(site.words(port), **how)
     return Server(f"http://127.0.0.1:{port}", log, process)
+
+
+def started_anew(words: Sequence[str], **how: Any) -> subprocess.Popen[bytes]:
+    """Start Python itself, which ends with the tests, even if these are killed; a group of its own, ended whole."""
+    command = ["setpriv", "--pdeathsig", "TERM"] if shutil.which("setpriv") else []
+    command += [sys.executable, *words]
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, start_new_session=True, **how)
 
 
 @contextlib.contextmanager

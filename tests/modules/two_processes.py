@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+from contextlib import nullcontext
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import framed
 import torch
@@ -14,8 +16,9 @@ import torch.distributed as dist
 
 from mlflow_rank.encoders.live_encoder import LiveEncoder, live_encoder
 from mlflow_rank.errors import MlflowRankError
+from mlflow_rank.monitoring import plug_in
 from mlflow_rank.monitoring.cadence import Cadence
-from mlflow_rank.monitoring.probing import take_point
+from mlflow_rank.monitoring.probing import convention_of, take_point
 from mlflow_rank.monitoring.team import Team
 
 
@@ -37,11 +40,14 @@ def _found(team: Team) -> dict[str, Any]:
     encoder = live_encoder(model, layers="blocks.*")
     found: dict[str, Any] = {"team": team, "point": take_point(encoder, framed.probe_set(), step=3, team=team)}
     found["failure"] = _failing(encoder, team)
+    found["failure after hearing"] = _failing_after_hearing(encoder, team)
     found["after the failure"] = take_point(encoder, framed.probe_set(), step=4, team=team)
     found["poisoned"] = take_point(encoder, framed.probe_set(poisoned=(1, 3)), step=5, team=team)
     found["one utterance"] = take_point(encoder, framed.probe_set(1), step=6, team=team)
     found["next steps"] = _next_steps(team)
     found["sharded"] = _sharded()
+    found["same"] = _agreed(encoder, team, 4)
+    found["different"] = _agreed(encoder, team, 4 + 2 * team.rank)
     return found
 
 
@@ -58,6 +64,25 @@ def _failing(encoder: LiveEncoder, team: Team) -> str:
     except MlflowRankError as error:
         return str(error)
     return "no failure"
+
+
+def _failing_after_hearing(encoder: LiveEncoder, team: Team) -> str:
+    """Take a point while the second process has no memory left to turn what was heard into readings."""
+    failure = patch.object(plug_in, "of_rows", side_effect=MemoryError("none left"))
+    with failure if team.rank == 1 else nullcontext():
+        try:
+            take_point(encoder, framed.probe_set(), step=4, team=team)
+        except MlflowRankError as error:
+            return str(error)
+    return "no failure"
+
+
+def _agreed(encoder: LiveEncoder, team: Team, utterances: int) -> str:
+    try:
+        team.agrees(convention_of(encoder, framed.probe_set(utterances)))
+    except MlflowRankError as error:
+        return f"{type(error).__name__}: {error}"
+    return "agreed"
 
 
 def _next_steps(team: Team) -> list[int]:

@@ -154,3 +154,6 @@ def test_only_equal_lengths_share_a_batch_and_every_waveform_is_heard_once() -> 
 def test_a_batch_holds_so_much_audio_at_most() -> None:
     probe = ProbeSet.of_waveforms(np.full((5, 150), 0.1), 2, seconds=None)  # 75 s each
     assert [len(numbers) for numbers, _ in probe.batches(range(5), together=True)] == [2, 2, 1]
+    fewer = [len(numbers) for numbers, _ in probe.batches(range(5), together=True, samples=299)]
+    assert fewer == [1] * 5
+    assert [len(numbers) for numbers, _ in probe.batches(range(5), together=True, samples=1)] == fewer

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,37 @@ import numpy as np
 import pytest
 import torch
 
+from mlflow_rank.encoders.interface import Layer
 from mlflow_rank.encoders.live_encoder import LiveEncoder, live_encoder
 from mlflow_rank.encoders.load import load_encoder
 from mlflow_rank.errors import MeasurementError, UsageError
 from mlflow_rank.monitoring.plug_in import of_rows
 from mlflow_rank.monitoring.point import Point
 from mlflow_rank.monitoring.probe_set import ProbeSet
-from mlflow_rank.monitoring.probing import convention_of, take_point
+from mlflow_rank.monitoring.probing import Room, convention_of, take_point
+
+
+class FullGpu:
+    """An encoder on a GPU on which `fit` utterances have memory at once; its second layer is the first's square."""
+
+    spec = family = digest = "full"
+    sampling_rate, minimum_samples, maximum_samples, device = 16_000, 1, None, "cuda"
+    layers = (Layer(1, "one", 4), Layer(2, "two", 4))
+
+    def __init__(self, fit: int) -> None:
+        self.fit = fit
+        self.tried: list[int] = []
+
+    def encode(self, waveforms: torch.Tensor) -> Iterator[torch.Tensor]:
+        self.tried.append(len(waveforms))
+        frames = waveforms.unflatten(1, (-1, 4))
+        yield frames
+        if len(waveforms) > self.fit:  # once the first layer has added its frames
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        yield frames.square()
+
+    def describe(self) -> dict[str, object]:
+        return {}
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +141,29 @@ def test_the_convention_says_in_which_format_the_weights_are() -> None:
 def test_a_probe_set_of_another_rate_is_refused(encoder: LiveEncoder) -> None:
     with pytest.raises(UsageError, match="another sampling rate"):
         take_point(encoder, ProbeSet.of_waveforms(np.ones((1, 100)), 8000), step=0)
+
+
+def test_where_training_fills_the_gpu_batches_are_halved_until_they_fit() -> None:
+    rng = np.random.default_rng(0)
+    probe = ProbeSet.of_waveforms([rng.normal(size=400) * 0.1 for _ in range(11)], 16_000)
+    wanted = take_point(FullGpu(fit=11), probe, step=0)  # type: ignore[arg-type]
+    for fit, tried in ((11, [11]), (5, [11, 5, 5, 1]), (4, [11, 5, 2, 2, 2, 2, 2, 1]), (1, [11, 5, 2] + [1] * 11)):
+        full, room = FullGpu(fit), Room()
+        point = take_point(full, probe, step=0, room=room)  # type: ignore[arg-type]
+        assert full.tried == tried
+        for reading, other in zip(point.readings, wanted.readings, strict=True):
+            assert (reading.layer, reading.level, reading.count) == (other.layer, other.level, other.count)
+            assert (reading.rank, reading.total_variance) == pytest.approx((other.rank, other.total_variance), rel=1e-9)
+        full.tried.clear()
+        take_point(full, probe, step=1, room=room)  # type: ignore[arg-type]
+        assert max(full.tried) <= fit  # what fitted is remembered
+
+
+def test_where_not_even_one_utterance_fits_the_point_fails() -> None:
+    full = FullGpu(fit=0)
+    with pytest.raises(torch.OutOfMemoryError):
+        take_point(full, framed.probe_set(), step=0)  # type: ignore[arg-type]
+    assert full.tried[-1] == 1
 
 
 def test_what_the_model_raises_is_raised_and_training_is_left_alone(encoder: LiveEncoder) -> None:

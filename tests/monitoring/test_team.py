@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +12,7 @@ import framed
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 import two_processes
 
 from mlflow_rank.encoders.live_encoder import live_encoder
@@ -62,6 +65,46 @@ def test_a_process_that_fails_lets_all_skip_the_point_for_the_same_cause(both: l
     assert both[0]["after the failure"].readings == both[0]["point"].readings
 
 
+def test_a_process_that_fails_after_hearing_is_not_waited_for(both: list[Found]) -> None:
+    assert both[0]["failure after hearing"] == both[1]["failure after hearing"]
+    assert "rank 1: MemoryError: none left" in both[0]["failure after hearing"]
+
+
+def test_processes_with_probe_sets_of_their_own_are_told_so_alike(both: list[Found]) -> None:
+    assert [each["same"] for each in both] == ["agreed", "agreed"]
+    assert both[0]["different"] == both[1]["different"]
+    assert both[0]["different"].startswith("UsageError: the 2 processes would not measure the same")
+    assert "rank 1 differs from rank 0 in probe_set\n" in both[0]["different"]
+    assert "give every process the same probe audio" in both[0]["different"]
+
+
+def test_with_nccl_each_process_sends_from_the_gpu_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+    made = torch.tensor
+
+    def tensor(values: Any, *, dtype: torch.dtype, device: Any) -> torch.Tensor:
+        sent.append(str(device))
+        return made(values, dtype=dtype)  # there is no GPU here
+
+    @contextmanager
+    def current(device: Any) -> Iterator[None]:
+        sent.append(f"objects: {device}")
+        yield
+
+    monkeypatch.setattr(torch, "tensor", tensor)
+    monkeypatch.setattr(torch.cuda, "device", current)
+    for name in ("broadcast", "all_reduce", "all_gather_object"):
+        monkeypatch.setattr(dist, name, lambda *_, **__: None)
+    lies = torch.device("cpu")
+    team = Team(1, 2, "cuda", lambda: lies)
+    team.from_first(1)
+    lies = torch.device("cuda:1")  # a model may be moved after the team was made
+    team.from_first(1)
+    team.summed(np.ones(2))
+    team.gathered("a")
+    assert sent == ["cuda", "cuda:1", "cuda:1", "objects: cuda:1"]
+
+
 def test_all_take_their_points_at_the_steps_of_the_first(both: list[Found]) -> None:
     assert both[0]["next steps"] == both[1]["next steps"]
     assert both[0]["next steps"][0] == 0
@@ -90,5 +133,6 @@ def test_alone_it_answers_itself() -> None:
     assert team.gathered("a") == ["a"]
     assert team.summed(np.ones(2)).tolist() == [1.0, 1.0]
     team.all_well(None)
+    team.agrees({"layers": [1, 2]})
     with pytest.raises(UsageError, match="lost"):
         team.all_well(UsageError("lost"))

@@ -180,7 +180,7 @@ def test_the_run_has_the_journal_and_what_was_drawn(store: str, monitored: Any, 
         journal.keep(each)
         run.keep(each)
     run.close(told)
-    journal.close(told)
+    journal.close()
     found = artifacts(store, run_id)
     assert found["timeline.html"].read_text() == "3 points"
     assert len(found["points.jsonl"].read_text().splitlines()) == 3
@@ -336,6 +336,36 @@ def test_a_training_that_was_resumed_fills_its_gaps_at_the_end_at_the_latest(sto
     second = given(monitored(), verdicts([8]))
     second.close(verdicts([0, 1, 2, 4, 8]))
     assert sorted(steps(store, run_of(first))) == [0, 1, 2, 4, 8]
+
+
+def test_a_training_that_goes_back_delivers_nothing_of_the_branch_that_it_leaves(
+    store: str, monitored: Any, run_id: str, said: Say, away: Callable[[bool], None]
+) -> None:
+    first = given(monitored(Destination(store, run_id=run_id), patience=Patience(0.2, 0.0, 0.02)), verdicts([0, 10]))
+    until(lambda: steps(store, run_id) == [0, 10])
+    away(True)
+    given(first, verdicts([20, 30])).close([])
+    away(False)
+    second = monitored(Destination(store, run_id=run_id))
+    second.resume(verdicts([0]))
+    given(second, [verdict(12), verdict(10, rank=50.0)]).close([])
+    history = [(each.step, round(each.value)) for each in MlflowClient(store).get_metric_history(run_id, RANK)]
+    assert sorted(history) == [(0, 79), (10, 50), (10, 79), (12, 79)]
+
+
+def test_a_terminal_that_is_gone_ends_no_delivery(
+    store: str, monitored: Any, run_id: str, tmp_path: Path, away: Callable[[bool], None]
+) -> None:
+    def gone(text: str) -> None:
+        raise BrokenPipeError(text)
+
+    run = MonitoredRun(tmp_path / "gone", Destination(store, run_id=run_id), say=gone, patience=HASTY)
+    away(True)
+    given(run, verdicts([0]))
+    until((run.directory / "undelivered.json").exists)
+    away(False)
+    given(run, verdicts([1])).close([])
+    assert steps(store, run_id) == [0, 1]
 
 
 def test_what_an_earlier_process_left_undelivered_goes_with_the_next(

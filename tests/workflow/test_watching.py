@@ -216,6 +216,18 @@ def test_a_broken_one_is_passed_over_with_its_cause_and_the_next_is_heard(bench:
     assert len(bench.said.about("passed over: checkpoint-5")) == 1
 
 
+def test_one_that_lies_there_broken_since_long_is_tried_once_and_nothing_else_is_said(bench: Bench) -> None:
+    cut_off(bench.write("checkpoint-5"))
+    time.sleep(13 * SETTLE)  # longer than its patience
+    bench.write("checkpoint-6")
+
+    bench.watch()
+
+    assert bench.steps() == [6]
+    assert not bench.said.about("trying again")
+    assert len(bench.said.about("passed over: checkpoint-5")) == 1
+
+
 def test_where_nothing_can_be_judged_the_error_says_what_was_there(bench: Bench) -> None:
     cut_off(bench.write("checkpoint-5"))
 
@@ -426,6 +438,17 @@ def test_a_call_that_cannot_be_meant_is_refused_before_anything_is_heard(
     assert not (bench.place / "monitor").exists()
 
 
+def test_a_past_run_that_heard_something_else_is_no_baseline(bench: Bench) -> None:
+    bench.write("checkpoint-1")
+    past = bench.place / "past"
+    bench.watch(directory=past)
+
+    assert bench.watch(baseline=(past,)).ended == "once"
+    with pytest.raises(UsageError, match="differs in probe set"):
+        bench.watch(directory=bench.place / "other", baseline=(past,), probed=Probed(str(bench.audio), 4, 0.2, 1))
+    assert not (bench.place / "other" / "points.jsonl").exists()
+
+
 def test_two_watches_of_one_place_do_not_write_into_one_another(bench: Bench) -> None:
     from mlflow_rank.monitoring.journal import Journal
 
@@ -434,7 +457,7 @@ def test_two_watches_of_one_place_do_not_write_into_one_another(bench: Bench) ->
         with pytest.raises(UsageError, match="another process keeps its monitor there"):
             bench.watch()
     finally:
-        journal.close(())
+        journal.close()
 
 
 def test_without_an_output_each_source_has_a_place_of_its_own() -> None:

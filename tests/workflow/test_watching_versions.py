@@ -157,8 +157,8 @@ def test_a_version_that_is_not_ready_holds_the_later_ones_back_while_it_is_new(
     listing: Listing, look: Callable[..., VersionArrivals]
 ) -> None:
     arrivals = look()
-    listing.add(1, created=990.0, ready=False)
-    listing.add(2, created=990.0)
+    listing.add(1, 1, created=990.0, ready=False)
+    listing.add(2, 2, created=990.0)
 
     assert arrivals.look().waiting == ("models:/encoder/1",)
     listing.versions[0] = replace(listing.versions[0], created=900.0)
@@ -166,6 +166,73 @@ def test_a_version_that_is_not_ready_holds_the_later_ones_back_while_it_is_new(
     assert [each.cause for each in sight.passed_over] == ["it was never made ready"]
     assert sight.ready is not None
     assert sight.ready.step == 2
+
+
+def test_a_new_version_is_waited_for_until_it_has_its_step(
+    listing: Listing, look: Callable[..., VersionArrivals]
+) -> None:
+    arrivals = look(judged={"models:/encoder/1": 100}, last=100)
+    listing.add(1, 100)
+    listing.add(2, 200)
+    listing.add(3, created=999.5)  # registered half a second ago: its tag comes in a moment
+    listing.add(4, 400)
+
+    sight = arrivals.look()
+    assert sight.ready is not None
+    assert (sight.ready.step, sight.waiting, sight.passed_over) == (200, ("models:/encoder/3",), ())
+    arrivals.done(sight.ready)
+    assert arrivals.look().ready is None  # it may come before the fourth
+    listing.versions[2] = replace(listing.versions[2], step=300)
+    sight = arrivals.look()
+    assert sight.ready is not None
+    assert sight.ready.step == 300
+
+    listing.versions[2] = replace(listing.versions[2], step=None, created=900.0)
+    assert "training_step" in arrivals.look().passed_over[0].cause
+
+
+def test_numbers_stand_for_steps_only_once_no_version_may_get_one(
+    listing: Listing, look: Callable[..., VersionArrivals]
+) -> None:
+    listing.add(1)
+    listing.add(2, created=999.5)
+    tagged, untagged = look(), look()
+
+    for arrivals in (tagged, untagged):
+        assert (arrivals.look().ready, arrivals.look().waiting) == (None, ("models:/encoder/1",))
+    listing.versions[1] = replace(listing.versions[1], step=500)
+    sight = tagged.look()
+    assert sight.ready is not None
+    assert (sight.ready.step, tagged.in_order) == (500, False)
+    listing.versions[1] = replace(listing.versions[1], step=None, created=900.0)
+    sight = untagged.look()
+    assert sight.ready is not None
+    assert (sight.ready.step, untagged.in_order) == (1, True)
+
+
+def test_a_server_whose_clock_is_ahead_or_versions_that_never_end_are_not_waited_for_for_ever(listing: Listing) -> None:
+    at = [0.0]
+    arrivals = VersionArrivals(listing, clock=lambda: at[0], now=lambda: at[0])  # type: ignore[arg-type]
+    listing.add(1, created=5000.0)
+
+    assert arrivals.look().ready is None
+    at[0] = 61.0
+    listing.add(2, created=60.0)
+    sight = arrivals.look()
+    assert sight.ready is not None
+    assert sight.ready.step == 1
+
+
+def test_it_is_told_whether_a_version_that_cannot_be_loaded_is_tried_again(
+    listing: Listing, look: Callable[..., VersionArrivals]
+) -> None:
+    arrivals = look()
+    for number, created in ((1, 900.0), (2, 990.0)):
+        listing.add(number, 100 * number, created=created)
+        sight = arrivals.look()
+        assert sight.ready is not None
+        assert arrivals.failed(sight.ready, "broken") == (number == 2)
+        arrivals.look()
 
 
 def test_late_thinned_and_deleted_versions_give_no_point_and_are_told_once(
@@ -199,6 +266,15 @@ def test_the_step_may_stand_in_the_run_that_made_a_version(registry: Registry) -
     client.log_param(runs[1], "training_step", 400)
 
     assert [each.step for each in TrainedVersions.of(client, MODEL).listed()] == [300, 400, None]
+    late = TrainedVersions.of(client, MODEL)
+    assert late.listed()[2].step is None
+    client.set_tag(runs[2], "training_step", "500")
+    assert late.listed()[2].step == 500  # asked again while it is new
+    client.delete_tag(runs[2], "training_step")
+    old = TrainedVersions.of(client, MODEL, patience=0.0)
+    assert old.listed()[2].step is None
+    client.set_tag(runs[2], "training_step", "500")
+    assert old.listed()[2].step is None  # an old one is not asked at every look
     client.delete_run(runs[2])
     with pytest.raises(MlflowException):
         client.get_model_version(MODEL, "9")

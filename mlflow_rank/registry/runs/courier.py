@@ -13,12 +13,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlflow_rank.errors import UsageError
 from mlflow_rank.monitoring.journal import ALARMS, CONVENTION, POINTS
 from mlflow_rank.monitoring.verdict import Verdict
 from mlflow_rank.registry.clients.connection import without_password
 from mlflow_rank.registry.clients.reachable import check_reachable
 from mlflow_rank.registry.runs import undelivered
 from mlflow_rank.registry.runs.monitor_metrics import STRETCH, alarm_tags, monitor_metrics, overhead_of
+from mlflow_rank.registry.runs.own_randomness import drawing_apart
 from mlflow_rank.registry.runs.run_claim import Destination
 from mlflow_rank.registry.runs.run_delivery import RunDelivery
 from mlflow_rank.registry.runs.undelivered import Belonging, Delivery
@@ -36,6 +38,8 @@ _POINTS_AT_ONCE = 50  # between two of which it is looked whether to give up
 class Courier:
     """Points that wait, and the run that they belong to.
 
+    `resumed_at` is the last step of the journal that the training goes on from, None where nothing is resumed: what was
+    delivered, or left undelivered, beyond it is of a branch that was abandoned.
     `take` and `attempt` belong to one thread; `leave` may be called by another while an attempt hangs.
     """
 
@@ -44,6 +48,7 @@ class Courier:
     uri: str
     draw: Draw | None
     draw_every: float
+    resumed_at: int | None = None
     delivery: RunDelivery | None = None
     verdicts: list[Verdict] = field(default_factory=list)
     waiting: dict[int, Delivery] = field(default_factory=dict)
@@ -70,6 +75,7 @@ class Courier:
             self.waiting[step] = Delivery(step, int(verdict.point.at * 1000), metrics, tags)  # MLflow's milliseconds
         self._alarms_changed |= bool(verdict.raised or verdict.closed)
 
+    @drawing_apart()
     def attempt(self) -> None:
         """Deliver all that waits, and the artifacts where it is time.
 
@@ -97,7 +103,9 @@ class Courier:
         pause = _ALARMED_SHARE * self._took if self._alarms_changed else max(self.draw_every, _DRAW_SHARE * self._took)
         if since >= pause and not self.given_up:
             self.send_files()
+        self._nothing_is_left()
 
+    @drawing_apart()
     def finish(self, status: str) -> bool:
         """Deliver the last artifacts, and end a run of our own; return whether all is done.
 
@@ -119,13 +127,21 @@ class Courier:
         began = time.monotonic()
         folder = self.folder_drawn()
         self._drawn_at, self._took, self._alarms_changed = time.monotonic(), time.monotonic() - began, False
-        self._attached().send_files(folder)
+        if folder is not None:
+            self._attached().send_files(folder)
 
-    def folder_drawn(self) -> Path:
-        """Return the folder of artifacts, with what the journal says now and a new drawing."""
+    def folder_drawn(self) -> Path | None:
+        """Return the folder of artifacts, with what the journal says now and a new drawing.
+
+        None where nothing can be written: numbers go to MLflow all the same, and half a file does not.
+        """
         folder = self.directory / undelivered.FILES
-        folder.mkdir(exist_ok=True)
-        copy_journal(self.directory, folder)
+        try:
+            folder.mkdir(exist_ok=True)
+            copy_journal(self.directory, folder)
+        except OSError as error:
+            self.remarks.append(f"artifacts could not be made ready for MLflow: {error}")
+            return None
         if self.draw is not None and self.verdicts:
             try:
                 self.draw(tuple(self.verdicts), folder)
@@ -140,11 +156,30 @@ class Courier:
             new = [each for step, each in self.waiting.items() if step not in self._on_disk]
             undelivered.add_points(self.directory, new)
             self._on_disk.update(each.step for each in new)
-            last = max(self.delivery.delivered, default=None) if self.delivery is not None else None
+            there = () if self.delivery is None else self.delivery.delivered
+            last = max((step for step, _ in there), default=None)
             waiting = len(self.waiting)
             left = replace(self.to, status=status, last_delivered_step=last, points=waiting)
             left.write(self.directory / undelivered.RECORD)
         return waiting
+
+    def drop_abandoned(self) -> None:
+        """Remove from the directory what an earlier process left undelivered of a branch that was abandoned."""
+        if self.resumed_at is not None:
+            try:
+                undelivered.drop_beyond(self.directory, self.resumed_at)
+            except (OSError, UsageError) as error:
+                self.remarks.append(f"points of an abandoned branch stay on disk: {error}")
+
+    def _nothing_is_left(self) -> None:
+        """Remove what says that something is undelivered: a process that is killed later leaves no false word."""
+        with self._lock:
+            if not self.given_up and not self.waiting and (self.directory / undelivered.RECORD).exists():
+                try:
+                    undelivered.forget(self.directory)
+                    self._on_disk.clear()
+                except OSError as error:
+                    self.remarks.append(f"{undelivered.RECORD} is out of date, and stays: {error}")
 
     def _next(self) -> list[Delivery]:
         with self._lock:
@@ -155,14 +190,24 @@ class Courier:
             from mlflow import MlflowClient
 
             self._client = self._client or MlflowClient(tracking_uri=self.uri)
-            earlier = {each.step: each for each in undelivered.points_in(self.directory)}
+            earlier = {
+                each.step: each
+                for each in undelivered.points_in(self.directory)
+                if self.resumed_at is None or each.step <= self.resumed_at
+            }
             with self._lock:
                 self.waiting = earlier | self.waiting
-                self._on_disk.update(earlier)
-            delivery = RunDelivery.attached(self._client, self.to, min(self.waiting, default=0))
+                self._on_disk.update(
+                    step for step, each in earlier.items() if each.known_by == self.waiting[step].known_by
+                )
+            with drawing_apart():  # again: now the store's module is loaded
+                delivery = RunDelivery.attached(self._client, self.to, min(self.waiting, default=0), self.resumed_at)
             self.to = replace(self.to, run_id=delivery.run_id, own=delivery.own)
-            self.to.write(self.directory / undelivered.RUN)
             self.delivery = delivery
+            try:
+                self.to.write(self.directory / undelivered.RUN)
+            except OSError as error:  # a full disk keeps no point from a store that answers
+                self.remarks.append(f"which run this is could not be written to {self.directory}: {error}")
             differing = delivery.describe(self.to.parameters)
             if differing:
                 self.remarks.append(

@@ -11,7 +11,7 @@ from mlflow_rank.registry.runs import undelivered
 from mlflow_rank.registry.runs.courier import absolute, copy_journal
 from mlflow_rank.registry.runs.run_claim import RecordedRun
 from mlflow_rank.registry.runs.run_delivery import RunDelivery
-from mlflow_rank.registry.runs.undelivered import RECORD, Belonging, points_in
+from mlflow_rank.registry.runs.undelivered import RECORD, RUN, Belonging, points_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +36,7 @@ def deliver(directory: Path, *, tracking_uri: str | None = None) -> Delivered:
     """
     from mlflow.exceptions import MlflowException
 
-    to = Belonging.read(directory / RECORD)
-    if to is None:
-        raise UsageError(
-            "nothing is undelivered there", got=str(directory), expected=f"a monitor's directory with {RECORD}"
-        )
+    to = _belonging(directory)
     safe = f"all is still kept in {directory}"
     client = connected_client(tracking_uri or _store(to), what_is_safe=safe)
     points = list(points_in(directory))
@@ -52,7 +48,7 @@ def deliver(directory: Path, *, tracking_uri: str | None = None) -> Delivered:
             replace(to, run_id=run.run_id, own=run.own).write(directory / RECORD)  # tried again, it is the same run
             run.describe(to.parameters)
             run.send(points)
-            if points and points[-1].step >= max(there, default=0):
+            if points and points[-1].at >= max((at for _, at in there), default=0):
                 run.tag(points[-1].tags)
             if folder.is_dir():
                 copy_journal(directory, folder)
@@ -62,7 +58,23 @@ def deliver(directory: Path, *, tracking_uri: str | None = None) -> Delivered:
     except MlflowException as error:
         raise unreachable(to.tracking_uri, error, what_is_safe=safe) from error
     undelivered.forget(directory)
-    return Delivered(run.recorded, len({each.step for each in points} - there))
+    return Delivered(run.recorded, len({each.known_by for each in points} - there))
+
+
+def _belonging(directory: Path) -> Belonging:
+    """Return where what is undelivered belongs.
+
+    The record may be older than the run: of a store that was away at first, and of a process that was killed later.
+    """
+    to = Belonging.read(directory / RECORD)
+    if to is None:
+        raise UsageError(
+            "nothing is undelivered there", got=str(directory), expected=f"a monitor's directory with {RECORD}"
+        )
+    run = Belonging.read(directory / RUN) if to.run_id is None else None
+    if run is None or (run.monitor, run.tracking_uri) != (to.monitor, to.tracking_uri):
+        return to
+    return replace(to, run_id=run.run_id, own=run.own)
 
 
 def _store(to: Belonging) -> str:

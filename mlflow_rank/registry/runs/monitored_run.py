@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,13 @@ class MonitoredRun:
 
     The run is, in this order: the one that `destination` names; the active run of the thread that gives the first
     points; `MLFLOW_RUN_ID`; the run that this directory's monitor wrote to before; a new one in the experiment of
-    `destination`, which alone is ended at the end. A step that the run already has is not written again.
+    `destination`, which alone is ended at the end. A point that the run already has is not written again. A training
+    that goes back to an earlier checkpoint writes its steps anew: MLflow keeps both values of a step in the history,
+    and shows the one with the newer timestamp.
+
+    A run of our own ends FINISHED, FAILED or KILLED, by the exception that is on its way when `close` is called. A
+    training that an exception ended, and that is closed later (by the start of the next one in the same process), ends
+    FINISHED: the exception is no longer known then.
 
     While the store does not answer, points wait in memory and in the directory. What is left at the end lies there as
     `undelivered.json` and `undelivered_points.jsonl`; `deliver` finishes it.
@@ -79,7 +86,7 @@ class MonitoredRun:
 
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self._destination = directory, destination or Destination()
-        self._draw, self._say, self._patience = draw, say, patience or Patience()
+        self._draw, self._say, self._patience = draw, _guarded(say), patience or Patience()
         self._parameters = {f"{_PREFIX}{name}": str(value) for name, value in (parameters or {}).items()}
         self._queue: deque[Verdict] = deque()  # whose append and popleft need no lock
         self._awake, self._closing = threading.Event(), threading.Event()
@@ -87,6 +94,8 @@ class MonitoredRun:
         self._thread: threading.Thread | None = None
         self._courier: Courier | None = None
         self._begun: tuple[str, str] | None = None
+        self._resumed_at: int | None = None
+        self._remarked: set[str] = set()
         self._status = "FINISHED"
         self._troubled = self._done = self._closed = False
 
@@ -98,19 +107,17 @@ class MonitoredRun:
 
     def keep(self, verdict: Verdict) -> None:
         """Put a verdict behind those that wait, within microseconds."""
-        if os.getpid() != self._process or self._closed:  # a worker of the training has a copy of us, and no thread
-            return
-        if self._courier is None:
-            self._begun = process_run() or self._begun
-        self._queue.append(verdict)
-        self._awake.set()
-        if self._thread is None:
-            self._start()
+        self._keep((verdict,))
 
     def resume(self, verdicts: Sequence[Verdict]) -> None:
-        """Take the verdicts of a journal before the first new one: what the run lacks of them is delivered."""
-        for verdict in verdicts:
-            self.keep(verdict)
+        """Take the verdicts of a journal before the first new one: what the run lacks of them is delivered.
+
+        What the run has beyond the last of them is of a branch that the training abandoned: those steps are delivered
+        again when it comes there, and points of that branch that are undelivered are dropped.
+        """
+        if verdicts:
+            self._resumed_at = verdicts[-1].point.step
+            self._keep(verdicts)
 
     def close(self, verdicts: Sequence[Verdict]) -> None:
         """Deliver what is left, for at most a minute, and end a run of our own; say what could not be delivered.
@@ -122,6 +129,16 @@ class MonitoredRun:
             return
         self._status = _status(sys.exc_info()[0])
         self._end(verdicts)
+
+    def _keep(self, verdicts: Sequence[Verdict]) -> None:
+        if os.getpid() != self._process or self._closed:  # a worker of the training has a copy of us, and no thread
+            return
+        if self._courier is None:
+            self._begun = process_run() or self._begun
+        self._queue.extend(verdicts)
+        self._awake.set()
+        if self._thread is None:
+            self._start()
 
     def _start(self) -> None:
         context = contextvars.copy_context()  # MLflow's workspace is in it
@@ -208,7 +225,9 @@ class MonitoredRun:
             if self._closing.wait(0.05) or time.monotonic() >= until:
                 break
         to, uri = belonging(self.directory, self._destination, self._begun, self._parameters)
-        return Courier(self.directory, to, uri, self._draw, self._patience.draw_every)
+        courier = Courier(self.directory, to, uri, self._draw, self._patience.draw_every, self._resumed_at)
+        courier.drop_abandoned()
+        return courier
 
     def _failed(self, courier: Courier, error: Exception) -> None:
         if not self._troubled:
@@ -229,8 +248,20 @@ class MonitoredRun:
 
     def _remark(self, courier: Courier) -> None:
         for remark in dict.fromkeys(courier.remarks):
-            self._say(f"mlflow-rank: {remark}")
+            if remark not in self._remarked:  # a disk stays full for long
+                self._remarked.add(remark)
+                self._say(f"mlflow-rank: {remark}")
         courier.remarks.clear()
+
+
+def _guarded(say: Say) -> Say:
+    """Return `say` as one that nobody need hear: a terminal that is gone ends no delivery."""
+
+    def guarded(text: str) -> None:
+        with suppress(Exception):
+            say(text)
+
+    return guarded
 
 
 def _status(raised: type[BaseException] | None) -> str:

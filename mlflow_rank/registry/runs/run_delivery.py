@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,50 +26,67 @@ MONITOR_FOLDER = f"{ARTIFACT_FOLDER}/monitor"
 _METRICS_AT_ONCE = 1000  # mlflow.utils.validation.MAX_METRICS_PER_BATCH
 _PARAMS_AT_ONCE = 100  # likewise MAX_PARAMS_TAGS_PER_BATCH
 _LONGEST_PARAM = 500  # characters, as all stores of MLflow take them
+_attaching = threading.Lock()  # two monitors of one process must not both find a run that has none
 
 
 @dataclass(slots=True)
 class RunDelivery:
     """The run that a monitor writes to, through a client of its store.
 
-    `delivered` are the steps that are known to be in the run. Whoever lost an answer calls `look` before trying again:
-    the request may have been carried out.
+    `delivered` are the points that are known to be in the run, each by its step and its time (ms): a step that was
+    trained again, after the training went back to an earlier checkpoint, is another point. MLflow keeps both in the
+    history, and of two at one step it shows the newer. Whoever lost an answer calls `look` before trying again: the
+    request may have been carried out.
     """
 
     client: MlflowClient
     run_id: str
     experiment_id: str
     own: bool
-    delivered: set[int] = field(default_factory=set)
+    delivered: set[tuple[int, int]] = field(default_factory=set)
+    abandoned: frozenset[tuple[int, int]] = frozenset()
     tags: dict[str, str] = field(default_factory=dict)
     _stated: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
-    def attached(cls, client: MlflowClient, to: Belonging, first_step: int) -> RunDelivery:
-        """Find the run, or make one where none is named, and look which steps are in it.
+    def attached(
+        cls, client: MlflowClient, to: Belonging, first_step: int, resumed_at: int | None = None
+    ) -> RunDelivery:
+        """Find the run, or make one where none is named, and look which points are in it.
 
-        A run that holds another monitor's points at these steps gets a child run: no two charts share a name.
+        A run that another monitor has marked gets a child run, unless these points continue that monitor's: no two
+        charts share a name.
 
         Args:
             client: of the store.
             to: which run, and by which monitor.
             first_step: of what is to be delivered.
+            resumed_at: the last step of the journal that the training goes on from: what the run has beyond it is of
+                a branch that was abandoned. None where nothing is resumed.
 
         Raises:
             MlflowException: the store does not answer, or refuses; the run is gone.
             MeasurementError: the experiment is deleted.
         """
+        with _attaching:
+            return cls._attached(client, to, first_step, resumed_at)
+
+    @classmethod
+    def _attached(cls, client: MlflowClient, to: Belonging, first_step: int, resumed_at: int | None) -> RunDelivery:
         if to.run_id is None:
             return cls._made(client, to, experiment_id_of(client, to.experiment), {})
         there = client.get_run(to.run_id)
         delivery = cls(client, to.run_id, there.info.experiment_id, to.own)
         delivery.look()
         another = there.data.tags.get(MONITOR_TAG, to.monitor) != to.monitor
-        if another and delivery.delivered and first_step <= max(delivery.delivered):
+        if another and first_step <= max((step for step, _ in delivery.delivered), default=first_step):
             return cls._made(client, to, there.info.experiment_id, {"mlflow.parentRunId": to.run_id})
         client.set_tag(to.run_id, MONITOR_TAG, to.monitor)
         if to.own and there.info.status != "RUNNING":  # a training that was resumed
             client.update_run(to.run_id, status="RUNNING")
+        if resumed_at is not None:
+            delivery.abandoned = frozenset(each for each in delivery.delivered if each[0] > resumed_at)
+            delivery.delivered -= delivery.abandoned
         return delivery
 
     @classmethod
@@ -76,7 +94,8 @@ class RunDelivery:
         from mlflow.tracking.context.registry import resolve_tags
 
         said = resolve_tags({**tags, MONITOR_TAG: to.monitor})
-        made = client.create_run(experiment, tags=said, run_name=to.run_name)
+        # MLflow would draw a name from the generator that the training draws from
+        made = client.create_run(experiment, tags=said, run_name=to.run_name or to.monitor)
         return cls(client, made.info.run_id, experiment, own=True)
 
     @property
@@ -85,8 +104,9 @@ class RunDelivery:
         return RecordedRun(self.run_id, self.experiment_id, self.client.tracking_uri)
 
     def look(self) -> None:
-        """Find out which steps are in the run."""
-        self.delivered = {int(each.step) for each in self.client.get_metric_history(self.run_id, ALARMS_OPEN)}
+        """Find out which points are in the run."""
+        history = self.client.get_metric_history(self.run_id, ALARMS_OPEN)
+        self.delivered = {(int(each.step), int(each.timestamp)) for each in history} - self.abandoned
 
     def describe(self, parameters: Mapping[str, str]) -> list[str]:
         """Write the parameters that the run does not have yet; return the names of those that it has otherwise.
@@ -106,14 +126,14 @@ class RunDelivery:
         """Write the points that are not in the run yet, in as few requests as MLflow allows."""
         from mlflow.entities import Metric
 
-        new = [each for each in deliveries if each.step not in self.delivered]
+        new = [each for each in deliveries if each.known_by not in self.delivered]
         for some in _full_batches(new):
             metrics: list[Metric] = [
                 Metric(key, value, each.at, each.step) for each in some for key, value in each.metrics.items()
             ]
             for part in portions(metrics, _METRICS_AT_ONCE):
                 self.client.log_batch(self.run_id, metrics=part)
-            self.delivered.update(each.step for each in some)
+            self.delivered.update(each.known_by for each in some)
 
     def tag(self, tags: Mapping[str, str]) -> None:
         """Write the tags that changed."""

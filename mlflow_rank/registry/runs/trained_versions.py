@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlflow_rank.errors import UsageError
+from mlflow_rank.monitoring.arrivals import PATIENCE
 from mlflow_rank.registry.clients.connection import quiet_mlflow, unreachable
 
 if TYPE_CHECKING:
@@ -39,14 +41,20 @@ class TrainedVersion:
 
 @dataclass(slots=True)
 class TrainedVersions:
-    """Lists the versions of a model, again and again; runs are asked for their step once."""
+    """Lists the versions of a model, again and again.
+
+    A run that says a step is asked once; one that says none is asked again, as its tag may come later, until its
+    version is `patience` seconds old.
+    """
 
     client: MlflowClient
     model: str
-    _steps: dict[str, int | None]
+    patience: float = PATIENCE
+    _steps: dict[str, int] = field(default_factory=dict)
+    _stepless: set[int] = field(default_factory=set)
 
     @classmethod
-    def of(cls, client: MlflowClient, model: str) -> TrainedVersions:
+    def of(cls, client: MlflowClient, model: str, *, patience: float = PATIENCE) -> TrainedVersions:
         """Return those of a registered model.
 
         Raises:
@@ -67,7 +75,7 @@ class TrainedVersions:
                 expected=f"a registered model in {client.tracking_uri}",
                 remedy="register its first version, then watch the others come",
             ) from error
-        return cls(client, model, {})
+        return cls(client, model, patience)
 
     def listed(self) -> list[TrainedVersion]:
         """Return all there are now, by number.
@@ -96,11 +104,13 @@ class TrainedVersions:
                 return
 
     def _read(self, version: Any) -> TrainedVersion:
-        told = _whole(version.tags.get(TRAINING_STEP))
-        step = told if told is not None or not version.run_id else self._step_of_run(version.run_id)
-        ready = version.status == "READY"
+        number, step = int(version.version), _whole(version.tags.get(TRAINING_STEP))
         created = (version.creation_timestamp or 0) / 1000  # MLflow counts milliseconds
-        return TrainedVersion(self.model, int(version.version), step, version.run_id or None, created, ready)
+        if step is None and version.run_id and number not in self._stepless:
+            step = self._step_of_run(version.run_id)
+            if step is None and time.time() - created >= self.patience:
+                self._stepless.add(number)
+        return TrainedVersion(self.model, number, step, version.run_id or None, created, version.status == "READY")
 
     def _step_of_run(self, run_id: str) -> int | None:
         from mlflow.exceptions import MlflowException
@@ -112,7 +122,10 @@ class TrainedVersions:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
                 return None
-            self._steps[run_id] = _whole(data.tags.get(TRAINING_STEP) or data.params.get(TRAINING_STEP))
+            step = _whole(data.tags.get(TRAINING_STEP) or data.params.get(TRAINING_STEP))
+            if step is None:
+                return None
+            self._steps[run_id] = step
         return self._steps[run_id]
 
 

@@ -23,6 +23,11 @@ class Delivery:
     metrics: Mapping[str, float]
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def known_by(self) -> tuple[int, int]:
+        """Step and time: what tells it from every other point, one of the same step that was trained again included."""
+        return self.step, self.at
+
 
 @dataclass(frozen=True, slots=True)
 class Belonging:
@@ -72,7 +77,7 @@ def add_points(directory: Path, deliveries: Iterable[Delivery]) -> None:
         there.truncate(there.read().rfind(b"\n") + 1)
     with (directory / POINTS).open("a", encoding="utf-8") as file:
         for delivery in deliveries:
-            file.write(json.dumps(asdict(delivery), allow_nan=False) + "\n")
+            file.write(_line(delivery))
 
 
 def points_in(directory: Path) -> Iterator[Delivery]:
@@ -98,10 +103,29 @@ def points_in(directory: Path) -> Iterator[Delivery]:
     yield from (found[step] for step in sorted(found))
 
 
+def drop_beyond(directory: Path, step: int) -> None:
+    """Remove the points beyond a step that a training went back to: it comes there again, on another way.
+
+    Raises:
+        UsageError: a line is damaged.
+        OSError: the file cannot be written; it is as it was.
+    """
+    points = list(points_in(directory))
+    kept = [each for each in points if each.step <= step]
+    if len(kept) < len(points):
+        beside = directory / f".{POINTS}.{os.getpid()}"
+        beside.write_text("".join(map(_line, kept)), encoding="utf-8")
+        beside.replace(directory / POINTS)
+
+
 def forget(directory: Path) -> None:
     """Remove what says that something is undelivered; the artifacts stay."""
     for name in (RECORD, POINTS):
         (directory / name).unlink(missing_ok=True)
+
+
+def _line(delivery: Delivery) -> str:
+    return json.dumps(asdict(delivery), allow_nan=False) + "\n"
 
 
 def _damaged(path: Path, error: Exception) -> UsageError:
