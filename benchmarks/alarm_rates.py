@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.simulated_runs import RANDOM_WEIGHTS, SHAPES, Noise, Series, points_of, ramp, sudden
+from benchmarks.simulated_runs import EVERY, RANDOM_WEIGHTS, SHAPES, Noise, Series, points_of, ramp, sudden
 from benchmarks.table import Limit, Row
 from mlflow_rank.monitoring.judge import Judge
 from mlflow_rank.monitoring.point import Point
@@ -119,7 +119,7 @@ def _log_ranks(noise: Noise, shape: str, seed: int) -> Series:
 
 def _alarms(points: Sequence[Point]) -> int:
     judge = Judge()
-    return sum(len(judge.judge(point).raised) for point in points)
+    return len([judge.judge(point) for point in points][-1].alarms)
 
 
 def _found(noise: Noise, shape: str, seed: int) -> dict[str, bool]:
@@ -134,9 +134,9 @@ def _found(noise: Noise, shape: str, seed: int) -> dict[str, bool]:
         fallen = series.copy()
         fallen[:, :layers] += fall(FALL_AT)(at)[:, None]
         judge = copy.deepcopy(before)
-        found[name] = any(
-            judge.judge(point).raised for point in points_of(fallen[: FALL_AT + WITHIN])[FALL_AT:]
-        )  # an alarm that was open before it does not count
+        for point in points_of(fallen[: FALL_AT + WITHIN])[FALL_AT:]:
+            alarms = judge.judge(point).alarms
+        found[name] = any(alarm.raised_step >= EVERY * FALL_AT for alarm in alarms)  # not one that was open before
     return found
 
 

@@ -37,9 +37,9 @@ class Alarm:
     @property
     def message(self) -> str:
         """All of it in one line."""
-        layers = ", ".join(map(str, self.layers))
+        layers = f"layer{'' if len(self.layers) == 1 else 's'} {', '.join(map(str, self.layers))}"
         ended = "" if self.closed_step is None else f" Over since step {self.closed_step}."
-        return f"{self.saw} Since step {self.since_step}, in layers {layers}. {self.sure} {self.next}{ended}"
+        return f"{self.saw} Since step {self.since_step}, in {layers}. {self.sure} {self.next}{ended}"
 
     def document(self) -> Mapping[str, object]:
         """Return the alarm as evidence and files hold it, JSON-ready."""

@@ -142,12 +142,14 @@ class Arrivals:
         self.judged[self.identity(checkpoint.name, checkpoint.files)] = checkpoint.step
         self.last = checkpoint.step
 
-    def failed(self, checkpoint: Checkpoint, cause: str) -> None:
-        """Tell that a checkpoint could not be loaded: it is offered again until patience is over."""
+    def failed(self, checkpoint: Checkpoint, cause: str) -> bool:
+        """Tell that a checkpoint could not be loaded; return whether it is offered again, as until patience is over."""
         seen = self._seen.get(checkpoint.name)
-        if seen is not None and seen.files == checkpoint.files:
-            seen.failed = cause
-            seen.try_at = self.clock() + max(self.settle, self.patience / 10)  # a few times, not all the time
+        if seen is None or seen.files != checkpoint.files:
+            return seen is not None
+        seen.failed = cause
+        seen.try_at = self.clock() + max(self.settle, self.patience / 10)  # a few times, not all the time
+        return not self._is_given_up(seen)
 
     def is_unchanged(self, checkpoint: Checkpoint) -> bool:
         """Whether the files are still as they were when the checkpoint was offered."""

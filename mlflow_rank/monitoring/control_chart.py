@@ -4,16 +4,19 @@ For one series of log-ranks: wait until it has settled (`warm_up`), learn how mu
 then hold the newest points against the level of the last while (`trend`). It is low when two residuals in a row are
 below half the limit and either their EWMA is below the limit or the CUSUM of what they exceed half the limit by has
 come to `CUSUM_LIMIT`. While it is low its reference and limit stand still, so that a collapse does not become the new
-normal.
+normal. A rank that had risen suddenly and comes back to where it was has not fallen (`rise`).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
 
 from mlflow_rank.monitoring.calibration import REACH, Noise, Spread
 from mlflow_rank.monitoring.limits import Limits
+from mlflow_rank.monitoring.rise import Rises
 from mlflow_rank.monitoring.trend import GAP, HELD, SMOOTHING, WINDOW, HeldLevel, local_rise, local_trend
 from mlflow_rank.monitoring.verdict import Phase
 from mlflow_rank.monitoring.warm_up import SETTLED, WarmUp
@@ -22,6 +25,9 @@ CUSUM_LIMIT = 2.0  # limits: a fall of three quarters of one comes to it in eigh
 SURE_RISE = (
     2.0  # spreads: a recovery that is more than noise is expected to go on, by half of the smallest limit at most
 )
+NEAR = 0.05  # in logarithms: at a level that was held
+ONSET = 0.15  # limits below what was expected: a fall began where the smoothed rank was last above that
+USUAL = 60  # points whose median gap is the usual one
 EARLY_FALL = 2.0  # limits: while there is little to calibrate on, only a fall twice as deep counts
 
 
@@ -67,7 +73,9 @@ class ControlChart:
         self._smoothed: list[float] = []
         self._held = HeldLevel()
         self._cusum = 0.0
-        self._residuals: list[tuple[int, float]] = []  # step and residual of the last points
+        self._left: tuple[int, float] | None = None  # where the CUSUM last left 0: number of the value, its expectation
+        self._rises = Rises()
+        self._last: float | None = None  # residual of the point before
         self._recovered = 0
         self._frozen: Low | None = None
         self.noise = Noise()
@@ -82,6 +90,9 @@ class ControlChart:
             return self._while_low(value)
         self._advance_phase(seasoned=calibration.seasoned)
         low = self._judged(step, value, calibration)
+        if low is not None and self.limit is not None and self._rises.undone(value, len(self._values), self.limit):
+            self._forget_rise()
+            low = None
         if low is None or not self._deciding:
             self._append(step, value, run_settled=calibration.run_settled)
             low = self._slowly(step) if self.phase == "watching" and self._deciding else None
@@ -100,20 +111,45 @@ class ControlChart:
         rise = local_rise(self._settled) - SURE_RISE * spread.value
         expected = level + min(max(0.0, rise), self._least / 2)
         self.residual = value - expected
-        self._residuals = [*self._residuals[-4:], (step, self.residual)]
-        self._cusum = max(0.0, self._cusum - self.residual - limit / 2)
+        before, self._last = self._last, self.residual
+        self._add_up(self.residual, limit * max(1.0, self._gap(step)) / 2, expected)
         smooth = self._smooth(value) - expected
         if self.phase == "watching":
             self.deepest = max(self.deepest, -smooth / limit)
-        two = [residual for _, residual in self._residuals[-2:]]
-        if len(two) < 2 or max(two) > -limit / 2 or (smooth > -limit and self._cusum < CUSUM_LIMIT * limit):
+        self._rises.take(self.residual, smooth, limit, at=len(self._values), level=expected, best=self._held.best)
+        two = before is not None and max(before, self.residual) <= -limit / 2
+        if not two or (smooth > -limit and self._cusum < CUSUM_LIMIT * limit):
             return None
-        since = step
-        for earlier, residual in reversed(self._residuals):
-            if residual > -limit / 2:
-                break
-            since = earlier
-        return Low(since, expected, value, spread.probability(-smooth), self.noise.count)
+        return Low(self._onset(step, expected, limit), expected, value, spread.probability(-smooth), self.noise.count)
+
+    def _add_up(self, residual: float, allowance: float, expected: float) -> None:
+        self._cusum = max(0.0, self._cusum - residual - allowance)
+        if self._cusum == 0:
+            self._left = None
+        elif self._left is None:
+            self._left = len(self._values), expected
+
+    def _gap(self, step: int) -> float:
+        """Return how many usual gaps after the last point this one is: thinned points fall further from one to next."""
+        steps = self._steps[max(self._start, len(self._steps) - USUAL) :]
+        gaps = [later - earlier for earlier, later in pairwise(steps)]
+        return (step - steps[-1]) / median(gaps) if gaps else 1.0
+
+    def _onset(self, step: int, expected: float, limit: float) -> int:
+        """Return the first step of a fall that is seen at `step`: a slow one was under way before its CUSUM left 0."""
+        at, level = (len(self._values) - 1, expected) if self._left is None else self._left
+        earlier: float | None = level
+        while earlier is not None and earlier >= level:
+            level, before = earlier, at
+            while at > self._start and self._smoothed[at - 1 - self._start] < level - ONSET * limit:
+                at -= 1
+            earlier = local_trend(self._values[self._start : at]) if at < before else None
+        return [*self._steps, step][at]
+
+    def _forget_rise(self) -> None:
+        at, self._held.best = self._rises.forgotten()
+        del self._values[at:], self._steps[at:], self._smoothed[at - self._start :]
+        self._cusum, self._left, self._last = 0.0, None, None
 
     def _slowly(self, step: int) -> Low | None:
         below = self._held.below(self._settled)
@@ -121,7 +157,11 @@ class ControlChart:
             return None
         best = self._held.best
         since = next(
-            (at for at, value in zip(reversed(self._steps), reversed(self._values), strict=True) if value > best - 0.1),
+            (
+                at
+                for at, value in zip(reversed(self._steps), reversed(self._values), strict=True)
+                if value > best - NEAR
+            ),
             step,
         )
         self.limit = self._slow
@@ -133,13 +173,16 @@ class ControlChart:
             return None
         self.residual = value - low.expected
         self.deepest = max(self.deepest, -self.residual / limit)
-        if self.residual <= -limit / 2:
+        undone = self._rises.undone(value, len(self._values), limit)
+        if self.residual <= -limit / 2 and not undone:
             self._recovered = 0
             return Low(low.since_step, low.expected, value, low.probability, low.healthy_points, low.slow)
         self._recovered += 1
         if self._recovered >= self._limits.persistence:
             self._frozen = None
-            self._cusum, self._residuals = 0.0, []
+            self._cusum, self._left, self._last = 0.0, None, None
+            if undone:
+                self._forget_rise()
             self._held = HeldLevel() if low.slow else self._held
         return None
 

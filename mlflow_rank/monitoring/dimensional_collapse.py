@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from mlflow_rank.monitoring.calibration import Noise
 from mlflow_rank.monitoring.control_chart import Calibration, ControlChart, Low
@@ -22,6 +23,7 @@ ADVICE = (
     "rate; if it did not, the layer only compresses."
 )
 DECIDING = "frame"
+FEW_POINTS = 8  # calm ones: too few to state odds
 FEWEST = 2.0  # directions: fewer is collapse whatever the dimension
 
 
@@ -33,6 +35,8 @@ class DimensionalCollapse:
         self._past = past
         self._charts: dict[tuple[int, str], ControlChart] = {}
         self._under: dict[int, list[int]] = {}  # steps in a row under a floor, by layer
+        self._first: dict[int, float] = {}  # rank
+        self._last: dict[int, Sequence[Sign]] = {}  # what each layer's last number showed
         self.values: tuple[ChartValue, ...] = ()
 
     @property
@@ -64,8 +68,10 @@ class DimensionalCollapse:
             )
             low, value = self._moved(point.step, reading, calibration)
             values.append(value)
-            if reading.level == DECIDING and reading.rank is not None:
-                signs += self._signs(point.step, reading, low, calibration)
+            if reading.level == DECIDING:
+                if reading.rank is not None:
+                    self._last[reading.layer] = self._signs(point.step, reading, low, calibration)
+                signs += self._last.get(reading.layer, ())  # without a number nothing has recovered
         self.values = tuple(values)
         return tuple(signs)
 
@@ -92,24 +98,35 @@ class DimensionalCollapse:
         if low is not None:
             return [_told(reading.layer, low, calibration)]
         if under is not None and len(row) >= self._limits.persistence:
-            return [Sign(reading.layer, *under, size=math.inf, since_step=row[0])]
+            return [replace(under, since_step=row[0])]
         return []
 
-    def _under_floors(self, step: int, reading: Reading) -> tuple[str, str] | None:
-        """Return what is below a floor that needs no history of this run, and how sure that is."""
-        rank = reading.rank or 1.0
-        most = min(reading.count, reading.dim)
+    def _under_floors(self, step: int, reading: Reading) -> Sign | None:
+        """Return what is below a floor that needs no settled part of this run."""
+        layer, rank = reading.layer, reading.rank or 1.0
+        most, first = min(reading.count, reading.dim), self._first.setdefault(layer, rank)
         if rank < max(FEWEST, self._limits.rank_floor * most):
-            return (
-                f"The frames of layer {reading.layer} use {rank:.1f} of {most} directions.",
-                f"No healthy layer is known below {self._limits.rank_floor:.0%} of its directions.",
+            return Sign(
+                layer,
+                f"The frames of layer {layer} use {rank:.1f} of {most} directions.",
+                "In the healthy runs that we know, of encoders of 160 dimensions, no layer went below 15 % of them.",
+                size=math.log(most / rank),
             )
-        floor = self._past.floor(reading.layer, step)
+        if rank < self._limits.first_floor * first:
+            return Sign(
+                layer,
+                f"The rank of layer {layer} is {rank:.1f}, {1 - rank / first:.0%} below its first, {first:.1f}.",
+                "In the healthy runs that we know, of encoders of 160 dimensions, the early fall took up to 79 %.",
+                size=math.log(first / rank),
+            )
+        floor = self._past.floor(layer, step)
         if floor is not None and math.log(rank) < floor + self._past.stretch * math.log1p(-self._limits.drop):
             lowest = math.exp(floor)
-            return (
-                f"The rank of layer {reading.layer} is {rank:.1f}, {1 - rank / lowest:.0%} below all past runs.",
+            return Sign(
+                layer,
+                f"The rank of layer {layer} is {rank:.1f}, {1 - rank / lowest:.0%} below all past runs.",
                 f"{len(self._past)} past runs had {lowest:.1f} or more around this step.",
+                size=floor - math.log(rank),
             )
         return None
 
@@ -130,7 +147,10 @@ def _told(layer: int, low: Low, calibration: Calibration) -> Sign:
 def _odds(low: Low, calibration: Calibration) -> str:
     if low.healthy_points < 1 and not calibration.seasoned:
         return "There was no healthy part long enough to calibrate on."
-    learned = f"as far as {low.healthy_points} calm points of this layer tell"
+    if low.healthy_points < FEW_POINTS and not calibration.seasoned:
+        return f"Only {low.healthy_points} calm points of this layer to calibrate on: too few to say how rare that is."
+    past = "past runs and " if calibration.seasoned else ""
+    learned = f"as far as {past}{low.healthy_points} calm points of this layer tell"
     times = 1 / low.probability if low.probability > 1e-6 else math.inf
     if times > 1e5:
         return f"A healthy layer falls this far less than once in 100,000 points, {learned}."

@@ -19,11 +19,12 @@ ADVICE = (
     "and after; do not read either rank alone until then."
 )
 LEAST_POINTS = 8  # of a settled chart: a median that two strange points do not move
+MOST_POINTS = 40  # then the median stands still: one that goes on learning follows a slow drift
 SPREADS = 5.0  # standard deviations, where the ratio is so restless that the factor is not enough
 
 
 class Disagreement:
-    """Holds the ratio of centred to uncentred rank of each layer's frames against its own median since it settled."""
+    """Holds the ratio of centred to uncentred rank of each layer's frames against its first median since it settled."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -47,12 +48,13 @@ class Disagreement:
                             reading.layer,
                             f"Centred and uncentred rank of layer {reading.layer} moved apart: {rank:.1f} and "
                             f"{uncentred:.1f}, a ratio of {math.exp(gap):.2f} that was {math.exp(usual):.2f}.",
-                            f"Held against the {len(history)} points of this run since it settled.",
+                            f"Held against the first {len(history)} points of this run since it settled.",
                             size=abs(gap - usual),
                         )
                     )
                     continue
-            insort(history, gap)
+            if len(history) < MOST_POINTS:
+                insort(history, gap)
         return tuple(signs)
 
 

@@ -22,8 +22,9 @@ class Judge:
     """Judges the points of one run in the order of their steps; the same points give the same verdicts.
 
     `baseline` holds the points of past healthy runs of the same recipe and probe set: their noise makes calibration
-    short, their lowest rank at each step is a floor before this run has settled, and limits are widened until none of
-    them raises an alarm.
+    short, their lowest rank at each step, less `drop`, is a floor under this one, and the limits of the charts are
+    widened beyond the lowest that a smoothed chart of theirs came while it watched. What else they showed, a slow fall
+    or variance that vanished, widens nothing.
     """
 
     def __init__(self, limits: Limits = Limits(), *, baseline: Sequence[Sequence[Point]] = ()) -> None:  # noqa: B008
@@ -60,11 +61,13 @@ class Judge:
                 remedy="to judge a run again, begin with a new judge",
             )
         self._step = point.step
+        falls = self._dimensional.look(point)
+        settled = self._dimensional.settled
         signs = {
             "constant_collapse": self._constant.look(point),
-            "dimensional_collapse": self._dimensional.look(point),
-            "divergence": self._divergence.look(point),
-            "disagreement": self._disagreement.look(point, self._dimensional.settled),
+            "dimensional_collapse": falls,
+            "divergence": self._divergence.look(point, settled),
+            "disagreement": self._disagreement.look(point, settled),
         }
         raised, closed = [], []
         for kind, episodes in self._episodes.items():
@@ -73,7 +76,7 @@ class Judge:
                 continue
             if not alarm.is_open:
                 closed.append(alarm)
-            elif alarm.id not in self._alarms:
+            elif alarm.id not in self._alarms or alarm.saw != self._alarms[alarm.id].saw:
                 raised.append(alarm)
             self._alarms[alarm.id] = alarm
         return Verdict(point, self._dimensional.values, tuple(self._alarms.values()), tuple(raised), tuple(closed))

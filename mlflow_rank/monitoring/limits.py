@@ -11,18 +11,24 @@ from mlflow_rank.errors import UsageError
 class Limits:
     """The few knobs of a judge.
 
-    `false_alarms` is how many alarms a healthy run may raise per point, all layers together. `drop` is the smallest
-    fall of the centred rank below its trend, as a share, that is worth an alarm: well under the 30 % that must be
-    found, and several times the 3 % that settled layers of healthy runs fell. `slow_drop` is the same against the best
-    level that the run has held: half, because late compression by tens of percent goes with better features
+    `false_alarms` is how many alarms a healthy run may raise per point, all layers together. `drop` is the least limit
+    of a chart, however calm the layer is: a fall of the centred rank below its trend by that share alarms within two or
+    three points, one of three quarters of it (in logarithms) only where it lasts for eight; it is well under the 30 %
+    that must be found, and several times the 3 % that settled layers of healthy runs fell. `slow_drop` is a fall below
+    the best level that the run has held: half, because late compression by tens of percent goes with better features
     (arXiv 2509.23024).
 
     `warm_up` is how many points a layer's chart calibrates on once its rank has settled, `unmoved` how many points a
-    rank may stay near its first value before that counts as settled too: it must be longer than a run from random
-    weights takes to begin to fall. `persistence` is how many points in a row a sign of another kind must show to be
-    one, and any must be gone to be over.
+    rank may stay near its first value before that counts as settled too; after twice as many it counts as settled
+    whatever it does. It must be longer than a run from random weights takes to begin to fall. For one that goes on from
+    trained weights, 8 has it watched from its 24th point on instead of the 56th.
 
-    `rank_floor` is the share of min(N, D) below which a rank is collapsed whatever its history. A layer is constant
+    `persistence` is how many points in a row a constant collapse, a disagreement or a rank under a floor must show to
+    be one, and how many in a row must be without any sign for an alarm to be over. A fall of a chart needs two points,
+    a divergence one.
+
+    `rank_floor` is the share of min(N, D) below which a rank is collapsed whatever its history, `first_floor` the share
+    of the layer's first rank: the early fall from random weights left 21 % of it at the least. A layer is constant
     where its normalised standard deviation is below `std_floor` (fairseq stops data2vec at a variance of .1) and half
     of what the run has had. `variance_share` is the share of its own total variance below which a layer's is gone,
     `explosion` how many times the largest recent total variance is one. `disagreement` is by what factor centred and
@@ -36,6 +42,7 @@ class Limits:
     unmoved: int = 40
     persistence: int = 3
     rank_floor: float = 0.03
+    first_floor: float = 0.15
     std_floor: float = 0.1
     variance_share: float = 0.05
     explosion: float = 100.0
@@ -43,7 +50,8 @@ class Limits:
 
     def __post_init__(self) -> None:
         """Refuse what no judge could keep to."""
-        for name in ("false_alarms", "drop", "slow_drop", "rank_floor", "std_floor", "variance_share"):
+        shares = ("false_alarms", "drop", "slow_drop", "rank_floor", "first_floor", "std_floor", "variance_share")
+        for name in shares:
             value = getattr(self, name)
             if not 0 < value < 1:
                 raise UsageError(f"the limit `{name}` is no share", got=str(value), expected="above 0 and below 1")

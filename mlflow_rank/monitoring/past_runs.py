@@ -1,4 +1,4 @@
-"""What past healthy runs of a recipe teach: their noise, their lowest rank at each step, the limits they need."""
+"""What past healthy runs of a recipe teach: their noise, their lowest rank at each step, how low charts come."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PastRuns:
     """Past healthy runs, or none.
 
     `noises` is by level; `ranks` has, for each run, step and log-rank of the frames of each layer, ascending; `stretch`
-    is by how much limits must be widened so that none of them would have raised an alarm.
+    is by how much the limits of charts are widened: beyond the lowest that theirs came, smoothed, while they watched.
     """
 
     noises: Mapping[str, Noise] = field(default_factory=dict)

@@ -17,7 +17,8 @@ class ChartValue:
     """Where one layer at one level stands in its control chart.
 
     `residual` is the natural logarithm of the rank over what the local trend expected (−0.36: 30 % below), `lower` and
-    `upper` the limits that it is held against, in the same unit. None while there is nothing to compare with.
+    `upper` the limits that it is held against, in the same unit. None while there is nothing to compare with. Nothing
+    alarms above `upper`: a rise is no collapse, and the chart follows it.
     """
 
     layer: int
@@ -30,7 +31,11 @@ class ChartValue:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A point judged: every chart, all alarms of the run until now in the order they were raised, and what is new."""
+    """A point judged: every chart, all alarms of the run until now in the order they were raised, and what is new.
+
+    `raised` has the alarms that began at this point, and those that were open and became much worse: these keep their
+    id, `since_step` and `raised_step`, and have new words.
+    """
 
     point: Point
     charts: tuple[ChartValue, ...]

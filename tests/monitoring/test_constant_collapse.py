@@ -78,6 +78,18 @@ def test_an_encoder_that_always_had_a_strong_mean_does_not_alarm():
     assert alarms(run_of(*[strong] * 20)) == ()
 
 
+def test_nor_does_one_whose_mean_is_nearly_all_from_the_first_point_on():
+    nearly_all = {"total_variance": 30.0, "normalised_std": 0.015, "mean_norm_ratio": 0.9998}
+    assert alarms(run_of(*[nearly_all] * 20)) == ()
+
+
+def test_frames_that_are_one_point_from_the_first_on_are_said_to_be():
+    same = {"rank": None, "total_variance": 0.0, "normalised_std": 0.0, "mean_norm_ratio": 1.0, "cause": "constant"}
+    [alarm] = alarms(run_of(*[same] * 3))
+    assert "total variance 0, from the first point on." in alarm.saw
+    assert "in layer 2." in alarm.message
+
+
 def test_the_near_collapse_of_a_healthy_warm_up_does_not_alarm():
     """The deepest layer of a healthy self-distillation at steps 20, 32, 40, 60 and 80."""
     seen = [

@@ -31,6 +31,16 @@ def test_uncentred_rank_that_falls_while_centred_rank_rises_is_a_disagreement():
     assert "ratio" in alarm.saw
 
 
+def test_a_drift_apart_over_hundreds_of_points_is_one_too():
+    """A median that went on learning would follow it until a ratio of three."""
+    centred, uncentred = np.full(600, 74.0), np.concatenate([np.full(CALM, 71.0), np.geomspace(71, 24, 550)])
+    [alarm] = alarms(run_of(centred, uncentred))
+    assert alarm.kind == "disagreement"
+    assert "first 40 points" in alarm.sure
+    halved = 20 * int(np.argmax(uncentred < 71 / 2))
+    assert halved <= alarm.since_step <= halved + 20 * 15
+
+
 def test_both_moving_alike_is_none():
     rise = np.concatenate([np.full(CALM, 40.0), np.geomspace(40, 120, 30)])
     assert alarms(run_of(rise, 0.95 * rise)) == ()

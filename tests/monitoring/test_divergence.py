@@ -61,6 +61,28 @@ def test_growth_by_a_third_at_every_point_is_none():
     assert verdicts(run_of(*(150.0 * 1.33**at for at in range(40))))[-1].alarms == ()
 
 
+@pytest.mark.parametrize("growth", [1.2, 2.0, 10.0])
+def test_a_growing_explosion_is_found_against_what_was_long_ago_and_dated_to_where_it_left_the_healthy(growth):
+    points = run_of(*[150.0] * 60, *(150.0 * growth**at for at in range(1, 41)))
+    [alarm] = verdicts(points)[-1].alarms
+    assert (alarm.kind, alarm.layers) == ("divergence", (1,))
+    assert 20 * 60 <= alarm.since_step <= 20 * 64
+    if growth < 10:
+        assert alarm.since_step < alarm.raised_step
+
+
+def test_total_variance_that_grows_a_hundredfold_over_a_hundred_points_is_none():
+    points = run_of(*[150.0] * 60, *(150.0 * 1.05**at for at in range(100)))
+    assert verdicts(points)[-1].alarms == ()
+
+
+def test_an_explosion_that_goes_on_is_told_again_but_not_at_every_point():
+    seen = verdicts(run_of(*[150.0] * 60, *(150.0 * 2.0**at for at in range(1, 61))))
+    told = [alarm for verdict in seen for alarm in verdict.raised]
+    assert 3 <= len(told) <= 8
+    assert len({alarm.id for alarm in told}) == 1
+
+
 def test_a_layer_that_comes_back_closes_its_alarm():
     points = run_of(150.0, None, 150.0, 150.0, 150.0)
     seen = verdicts(points)

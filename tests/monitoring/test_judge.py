@@ -171,6 +171,104 @@ def test_a_collapse_too_slow_for_the_local_trend_is_found_against_the_level_that
     assert points[FALL_AT].step <= alarm.since_step
 
 
+@pytest.mark.parametrize("rate", [0.02, 0.03])
+def test_a_slow_fall_is_dated_to_where_it_began(rate):
+    points = run_of("flat", fall=lambda at: -rate * np.clip(at - FALL_AT, 0, None), layers=(0, 1, 2), points=130)
+    [alarm] = alarms(points)
+    lost = -np.expm1(-rate * max(0, alarm.since_step / points[1].step - FALL_AT))
+    assert lost < 0.12
+    assert alarm.raised_step - alarm.since_step > 5 * points[1].step
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.03, 0.05])
+def test_a_rank_that_falls_from_the_first_point_on_is_found_below_what_an_early_fall_takes(rate):
+    at = np.arange(110)[:, None]
+    ranks = RANDOM_WEIGHTS - rate * at + Noise(0.005).draw(110, LAYERS, np.random.default_rng(0))
+    points = points_of(ranks)
+    alarm = next(alarm for verdict in judged(points) for alarm in verdict.raised)
+    assert alarm.kind == "dimensional_collapse"
+    assert alarm.raised_step <= points[round(2.05 / rate)].step
+    assert "below its first" in alarm.saw
+
+
+def test_an_early_fall_by_four_fifths_is_healthy():
+    at = np.arange(120, dtype=float)
+    shape = -1.55 * np.clip((at - 6) / 6, 0, 1) + 0.4 * np.clip((at - 20) / 60, 0, 1)
+    noise = Noise(0.02, 0.5).draw(120, LAYERS, np.random.default_rng(0))
+    assert alarms(points_of(RANDOM_WEIGHTS + shape[:, None] + noise)) == ()
+
+
+def test_a_deep_collapse_of_trained_weights_does_not_pass_as_an_early_fall():
+    points = run_of("flat", fall=sudden(0.9, 20), layers=(0, 1, 2), points=60)
+    [alarm] = alarms(points)
+    assert (alarm.since_step, alarm.layers) == (points[20].step, (0, 1, 2))
+    assert alarm.is_open
+
+
+def test_a_run_from_trained_weights_that_says_so_is_watched_early():
+    points = run_of("flat", fall=sudden(0.3, 26), points=31)
+    assert alarms(points) == ()
+    [alarm] = alarms(points, Limits(unmoved=8))
+    assert alarm.since_step == points[26].step
+
+
+def test_an_open_alarm_that_becomes_much_worse_is_raised_again_with_its_id_and_its_beginning():
+    fall = lambda at: sudden(0.3, FALL_AT)(at) + sudden(0.8, 100)(at)  # noqa: E731
+    points = run_of(fall=fall, points=110)
+    verdicts = judged(points)
+    first, again = [(verdict.point.step, alarm) for verdict in verdicts for alarm in verdict.raised]
+    assert again[0] == points[100].step
+    assert (again[1].id, again[1].since_step, again[1].raised_step) == (first[1].id, points[FALL_AT].step, first[0])
+    assert again[1].saw != first[1].saw
+    assert "8.6, 84% below" in again[1].saw
+    assert verdicts[-1].alarms == (again[1],)
+
+
+@pytest.mark.parametrize("length", [3, 6, 10, 30])
+def test_a_spike_that_is_over_is_no_fall_and_the_next_fall_is_one(length):
+    spike = lambda at: 0.47 * ((at >= 50) & (at < 50 + length))  # noqa: E731
+    assert alarms(run_of(fall=spike, layers=(0, 1, 2), points=130)) == ()
+    then = lambda at: spike(at) + sudden(0.3, 100)(at)  # noqa: E731
+    points = run_of(fall=then, layers=(0, 1, 2), points=110)
+    [alarm] = alarms(points)
+    assert alarm.since_step == points[100].step
+
+
+def test_a_fall_from_a_level_that_was_reached_slowly_is_one():
+    points = run_of("recovery and plateau", fall=sudden(0.4, FALL_AT), points=80)
+    [alarm] = alarms(points)
+    assert alarm.since_step == points[FALL_AT].step
+
+
+def test_late_compression_that_is_read_at_every_fifth_point_does_not_alarm():
+    """Five times the fall from point to point, of which the CUSUM alone would make an alarm in every run."""
+    steps = np.concatenate([np.arange(60), 60 + 5 * np.arange(1, 41)])
+    shape = SHAPES["fall and recovery"](steps.astype(float)) - 0.006 * np.clip(steps - 60, 0, 100)
+    alarmed = 0
+    for seed in range(4):
+        ranks = RANDOM_WEIGHTS + shape[:, None] + CALM.draw(len(steps), LAYERS, np.random.default_rng(seed))
+        points = [replace(point, step=20 * int(at)) for point, at in zip(points_of(ranks), steps, strict=True)]
+        alarmed += bool(alarms(points))
+    assert alarmed == 0
+
+
+def test_a_layer_without_numbers_has_not_recovered():
+    points = run_of(fall=sudden(0.6, FALL_AT), points=90)
+    lost = [
+        replace(point, readings=tuple(replace(each, rank=None) if each.layer == 1 else each for each in point.readings))
+        for point in points[FALL_AT + 5 :]
+    ]
+    [alarm] = alarms([*points[: FALL_AT + 5], *lost])
+    assert alarm.is_open
+
+
+def test_too_few_calm_points_give_no_odds():
+    points = run_of(fall=sudden(0.8, 32), points=36)
+    alarm = alarms(points)[0]
+    assert "too few" in alarm.sure
+    assert "once in" not in alarm.sure
+
+
 def test_late_compression_of_forty_percent_does_not_alarm():
     assert alarms(run_of("flat", fall=ramp(0.4, FALL_AT, length=150), points=240)) == ()
 

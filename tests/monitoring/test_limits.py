@@ -14,6 +14,7 @@ from mlflow_rank.monitoring.limits import Limits
         ("drop", 1.0),
         ("slow_drop", -0.1),
         ("rank_floor", float("nan")),
+        ("first_floor", 1.0),
         ("std_floor", 2.0),
         ("variance_share", 0.0),
         ("warm_up", 7),

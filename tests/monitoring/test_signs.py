@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 from mlflow_rank.monitoring.alarm import Alarm
 from mlflow_rank.monitoring.signs import Episodes, Sign
 
@@ -47,6 +49,29 @@ def test_it_closes_with_the_first_of_the_quiet_points_and_keeps_its_id():
     assert alarm is not None
     assert (alarm.id, alarm.closed_step, alarm.is_open) == ("divergence@0", 3, False)
     assert ours.alarm is None
+
+
+def test_an_open_alarm_has_new_words_once_it_is_worse_by_a_factor_of_two_and_keeps_the_rest():
+    ours = episodes(raise_after=1)
+    ours.take(0, [sign(1, size=0.4)])
+    assert ours.take(1, [Sign(1, "a little worse", "sure", 1.0)]) is None
+    alarm = ours.take(2, [Sign(1, "much worse", "surer", 1.2)])
+    assert alarm == Alarm("divergence@0", "divergence", 0, 0, (1,), "much worse", "surer", "Stop.")
+    assert ours.take(3, [Sign(1, "the same", "sure", 1.3)]) is None
+
+
+def test_nothing_is_worse_than_no_number():
+    ours = episodes(raise_after=1)
+    ours.take(0, [sign(1, size=math.inf)])
+    assert ours.take(1, [Sign(1, "again", "sure", math.inf)]) is None
+
+
+def test_a_layer_that_joins_is_no_news_of_the_worst():
+    ours = episodes(raise_after=1)
+    ours.take(0, [sign(1)])
+    alarm = ours.take(1, [sign(1), sign(2, size=1.1)])
+    assert alarm is not None
+    assert (alarm.layers, alarm.saw) == ((1, 2), "saw 1")
 
 
 def test_a_sign_may_say_since_when_it_has_been_there():
