@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DO_NOT_TRACK"] = "true"  # MLflow reports its use otherwise, and waits where there is no network
 
 import hypothesis
+import loaded_once
 import made_once
 import numpy as np
 import pytest
@@ -228,14 +229,11 @@ def mlflow_rank(tmp_path: Path) -> Run:
     """Run the command line as its own process in `tmp_path`, with a cache of its own; return what it said."""
 
     def run(*arguments: str | Path, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "mlflow_rank", *map(str, arguments)],
+        return loaded_once.run(
+            ["-m", "mlflow_rank", *map(str, arguments)],
             cwd=tmp_path,
             env=plain_environment(MLFLOW_RANK_CACHE=str(tmp_path / "cache"), **(environment or {})),
-            capture_output=True,
-            text=True,
             timeout=300,  # s; sixty times what it takes on a quiet machine
-            check=False,
         )
 
     return run

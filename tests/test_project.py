@@ -6,13 +6,13 @@ import json
 import os
 import shlex
 import subprocess
-import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+import loaded_once
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -152,13 +152,13 @@ def mlflow_run(
 ) -> tuple[subprocess.CompletedProcess[str], dict[str, str]]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
     environment = kept | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join((str(loaded_once.commands(directory / "bin")), os.environ["PATH"])),
         "MLFLOW_TRACKING_URI": f"sqlite:///{directory / 'mlflow.db'}",
         "MLFLOW_RANK_CACHE": str(directory / "cache"),
     }
     options = [word for name, value in parameters.items() for word in ("-P", f"{name}={value}")]
     ended = subprocess.run(
-        ["mlflow", "run", str(ROOT), "--env-manager", "local", *words, *options],
+        [directory / "bin" / "mlflow", "run", str(ROOT), "--env-manager", "local", *words, *options],
         cwd=directory,
         env=environment,
         capture_output=True,

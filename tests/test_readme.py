@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import re
@@ -10,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import loaded_once
 import numpy as np
 import pytest
 import soundfile
@@ -24,25 +24,6 @@ def blocks(language: str) -> list[str]:
 
 
 COMMANDS = [line for block in blocks("sh") for line in block.strip().splitlines() if not line.startswith(NOT_HERE)]
-
-
-ONE_AFTER_THE_OTHER = """
-import shlex, sys
-from mlflow_rank.cli import main
-for command in sys.argv[1:]:
-    print("$", command, file=sys.stderr, flush=True)
-    try:
-        main(shlex.split(command)[1:])
-    except SystemExit as end:
-        if end.code:
-            raise
-"""
-"""Runs commands of ours in one process, as loading what listens takes longer than most of them."""
-
-
-def is_plainly_ours(command: str) -> bool:
-    """Whether it is a call of `mlflow-rank` in which a shell would find nothing to do."""
-    return command.startswith("mlflow-rank ") and not set(command) & set("|&;<>$`*?~")
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +62,9 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(command: list[str], sandbox: Path) -> subprocess.CompletedProcess[str]:
     environment = {
         **os.environ,
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": os.pathsep.join(
+            map(str, (loaded_once.commands(sandbox / "bin"), Path(sys.executable).parent, os.environ["PATH"]))
+        ),
         "MLFLOW_RANK_CACHE": str(sandbox / "cache"),
         "OMP_NUM_THREADS": "1",
     }
@@ -91,20 +74,19 @@ def run(command: list[str], sandbox: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_command_and_the_code_run_as_written(sandbox):
     assert len(COMMANDS) >= 4
-    for ours, commands in itertools.groupby(COMMANDS, key=is_plainly_ours):
-        if ours:
-            together = list(commands)
-            done = run([sys.executable, "-c", ONE_AFTER_THE_OTHER, *together], sandbox)
-            assert done.returncode == 0, f"{together}\n{done.stdout}\n{done.stderr}"
-            continue
-        for command in commands:
-            done = run(["bash", "-c", command], sandbox)
-            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    for command in COMMANDS:
+        done = run(["bash", "-c", command], sandbox)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert (sandbox / "ranks.json").is_file()
-    (code,) = blocks("python")
-    done = run([sys.executable, "-c", code + "\nprint(sorted(vectors.columns))"], sandbox)
+    monitored, loaded = blocks("python")
+    done = run([str(sandbox / "bin" / "python"), "-c", loaded + "\nprint(sorted(vectors.columns))"], sandbox)
     assert done.returncode == 0, done.stderr
     assert "layer_00" in done.stdout
+    done = run([str(sandbox / "bin" / "python"), "-c", monitored], sandbox)
+    assert done.returncode == 0, done.stderr
+    assert "MONITOR" not in done.stderr
+    points = (sandbox / "mlflow_rank_monitor" / "points.jsonl").read_text().splitlines()
+    assert json.loads(points[0])["step"] == 0
 
 
 @pytest.mark.parametrize("verb", ["measure", "pilot", "assess", "decide"])

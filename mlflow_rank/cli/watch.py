@@ -136,8 +136,8 @@ def watch_command(source: str | None, **options: Any) -> None:
     held against the run's own history. A checkpoint is a directory that measure can load, such as checkpoint-500 or
     step_000500; --as says how others are loaded. Those still being written are waited for; broken ones are tried again
     for a minute, then passed over with their cause. Steps are judged in order: one that comes too late is passed over.
-    A version's step is its tag training_step, or its run's tag or parameter of that name, else its number; versions of
-    one model must come of one training to be charted together.
+    A version's step is its tag training_step, or its run's tag or parameter of that name, else its number; a tag may be
+    set up to a minute after registering. Versions of one model must come of one training to be charted together.
 
     It goes on until Ctrl-C, --until-step or --idle, and the same command goes on from there. What it says of alarms is
     left as evidence about each checkpoint, which a policy's no_open_alarm rule reads. Exit codes: 0 no alarm is open,

@@ -17,11 +17,12 @@ from mlflow_rank.encoders.live_encoder import LiveEncoder, live_encoder
 from mlflow_rank.errors import UsageError
 from mlflow_rank.monitoring.alarm import KINDS, Alarm, Kind
 from mlflow_rank.monitoring.cadence import Cadence
-from mlflow_rank.monitoring.journal import Journal, read_points
+from mlflow_rank.monitoring.journal import Journal
 from mlflow_rank.monitoring.judge import Judge
 from mlflow_rank.monitoring.limits import Limits
 from mlflow_rank.monitoring.mean_loss import Loss
 from mlflow_rank.monitoring.monitor import Monitor
+from mlflow_rank.monitoring.past_conventions import baseline_points
 from mlflow_rank.monitoring.probe_set import COUNT, SECONDS, ProbeSet
 from mlflow_rank.monitoring.probing import Room, convention_of, take_point
 from mlflow_rank.monitoring.team import Team
@@ -114,7 +115,7 @@ class RankMonitor:
         team, room = Team.here(lambda: encoder.device), Room()
         probe = _probe_set(probe_audio, encoder, count=utterances, seconds=seconds, seed=seed)
         convention = dict(convention_of(encoder, probe))
-        judge = Judge(limits, baseline=[read_points(Path(each)) for each in baseline])
+        judge = Judge(limits, baseline=[baseline_points(Path(each), convention) for each in baseline])
         cadence, signing = Cadence(every, max_overhead), _key_of(key)
         journal = Journal(_released(directory)) if team.first else None  # last: it keeps the directory from others
         parameters = {

@@ -20,7 +20,7 @@ from mlflow_rank.errors import MlflowRankError
 from mlflow_rank.monitoring.alarm import KINDS
 from mlflow_rank.speech.starter.corpus import starter_corpus
 from recipes.pretraining.carrying_out import carry_out
-from recipes.pretraining.fault_injection import FAULTS, NONE
+from recipes.pretraining.fault_injection import FAULTS, objective_of
 from recipes.pretraining.plan import OBJECTIVES, PACE, Plan
 from recipes.pretraining.pretraining import Pretraining
 from recipes.pretraining.registering import chosen_steps, register
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mlflow_rank.evidence.keys import PrivateKey
 
 RUNS = Path("build/pretraining")
+USUAL = Plan()
 
 
 def kinds(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple[str, ...]:
@@ -46,15 +47,22 @@ def kinds(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple
 
 @click.command("pretrain")
 @click.option(
-    "--minutes", default=8.0, show_default=True, help=f"Length: {PACE} steps each, on any machine. 60 for real."
-)
-@click.option("--objective", type=click.Choice(OBJECTIVES), default="clusters", show_default=True)
-@click.option(
-    "--fault", type=click.Choice(FAULTS), default=NONE, show_default=True,
-    help="What goes wrong; no_stop_gradient with self_distillation only.",
+    "--minutes", default=USUAL.minutes, show_default=True,
+    help=f"Length: {PACE} steps each, on any machine. 60 for real.",
 )  # fmt: skip
-@click.option("--fault-at", default=0.6, show_default=True, help="Share of the run after which it goes wrong.")
-@click.option("--seed", default=0, show_default=True)
+@click.option(
+    "--objective", type=Optional(click.Choice(OBJECTIVES)), default=None,
+    help=f"What is learnt: {' or '.join(OBJECTIVES)}.  [default: what the fault belongs to, else {USUAL.objective}]",
+)  # fmt: skip
+@click.option(
+    "--fault", type=click.Choice(FAULTS), default=USUAL.fault, show_default=True,
+    help="What goes wrong: the learning rate times 30; or the targets: one for all frames, or noise; or, of "
+    "self_distillation, the encoder is its own teacher: no slow copy, no normalised targets, no stopped gradient.",
+)  # fmt: skip
+@click.option(
+    "--fault-at", default=USUAL.fault_at, show_default=True, help="Share of the run after which it goes wrong."
+)
+@click.option("--seed", default=USUAL.seed, show_default=True)
 @click.option("--threads", default=1, show_default=True, help="CPU threads; the weights depend on it in the last bits.")
 @click.option(
     "--audio-minutes", type=Optional(click.FLOAT), default=None, help="Hear only so much of the corpus.  [default: all]"
@@ -89,7 +97,7 @@ def main(**options: Any) -> None:
     Examples:
       python -m recipes.pretraining
       python -m recipes.pretraining --fault constant_targets --stop-on constant_collapse
-      python -m recipes.pretraining --objective self_distillation --fault no_stop_gradient
+      python -m recipes.pretraining --fault no_stop_gradient
     """
     try:
         pretrain(options)
@@ -103,7 +111,8 @@ def main(**options: Any) -> None:
 
 def pretrain(options: Mapping[str, Any]) -> None:
     """Do what the options ask for."""
-    plan = Plan(**{field.name: options[field.name] for field in fields(Plan)})
+    objective = options["objective"] or objective_of(options["fault"])
+    plan = Plan(**{field.name: options[field.name] for field in fields(Plan)} | {"objective": objective})
     check_register({"register": options["register_as"], **options})
     key = signing_key(options)
     transformers_logging.disable_progress_bar()

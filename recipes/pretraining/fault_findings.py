@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mlflow_rank.monitoring.journal import read_points
+from mlflow_rank.monitoring.judge import Judge
 from recipes.pretraining.fault_cases import Case
 from recipes.pretraining.fault_injection import NONE
 from recipes.pretraining.piloting import Pilot, read_pilots
@@ -84,14 +84,15 @@ class Finding:
 
 
 def finding_of(case: Case) -> Finding:
-    """Read what a case has left.
+    """Read what a case has left: its points are judged again, by the judge as it is now, and nothing is trained.
 
     Raises:
         UsageError: it has no points yet.
     """
-    onset, monitor = case.plan.onset, case.path / MONITOR
-    steps = [point.step for point in read_points(monitor)]
-    alarms = json.loads((monitor / "alarms.json").read_text(encoding="utf-8"))["alarms"]
+    onset, judge = case.plan.onset, Judge()
+    verdicts = [judge.judge(point) for point in read_points(case.path / MONITOR)]
+    steps = [verdict.point.step for verdict in verdicts]
+    alarms: list[dict[str, Any]] = [dict(alarm.document()) for alarm in verdicts[-1].alarms]
     late = tuple(alarm for alarm in alarms if alarm["raised_step"] > onset)
     first = min((alarm["raised_step"] for alarm in late), default=None)
     pilots = {onset: read_pilots(case.beginning)[onset], **read_pilots(case.path)}

@@ -1,8 +1,11 @@
-"""What can be made to go wrong, and how: each fault is a mistake of one line that people really make.
+"""What can be made to go wrong, and how: mistakes that people really make.
 
-None is graded by what an alarm sees. Targets are replaced whole, the gradient is let through whole, and the learning
-rate is raised by 30, one and a half orders of magnitude: after 600 healthy steps the loss was back at that of guessing
-within 40 more.
+None is graded by what an alarm sees. Targets are replaced whole, and the learning rate is raised by 30, one and a half
+orders of magnitude: after 600 healthy steps the loss was back at that of guessing within 40 more. `no_stop_gradient` is
+more than a forgotten `detach`: the encoder itself takes the place of its slow copy (without the copy there is nothing
+for a gradient to move), hears in training mode as it is, and its targets are no longer normalised, which by itself
+would keep them from becoming constant. To make oneself predictable is all that is left to learn, and saying nothing is
+the easiest way.
 """
 
 from __future__ import annotations
@@ -68,6 +71,7 @@ def _random_targets(iteration: Iteration, seed: int) -> None:
 
 
 def _no_stop_gradient(iteration: Iteration, seed: int) -> None:
+    """Let the encoder teach itself: no slow copy, no normalised targets, and the gradient flowing through them."""
     objective = iteration.objective
     if isinstance(objective, SelfDistillation):
         objective.targets = OwnTargets(objective.model.encoder)
@@ -81,6 +85,15 @@ _INJECT: Mapping[str, Callable[[Iteration, int], None]] = {
 }
 FAULTS = (NONE, *_INJECT)
 OF_SELF_DISTILLATION = frozenset({"no_stop_gradient"})
+
+
+def objective_of(fault: str) -> str:
+    """Return the objective that a fault belongs to: clusters, unless it is one of self-distillation's own.
+
+    >>> objective_of("no_stop_gradient"), objective_of("high_lr")
+    ('self_distillation', 'clusters')
+    """
+    return "self_distillation" if fault in OF_SELF_DISTILLATION else "clusters"
 
 
 def check_fault(fault: str, objective: str) -> None:

@@ -2,7 +2,8 @@
 
 One command, fixed seeds, the judge's own limits. Per objective and seed a healthy run is trained once; from one step of
 it every fault goes on, and so does health. Each is monitored while it trains, and piloted at checkpoints from the onset
-on. Everything is kept as it comes: the same command goes on where it was interrupted.
+on. Everything is kept as it comes: the same command goes on where it was interrupted, and once all is trained it only
+judges the kept points again.
 """
 
 from __future__ import annotations

@@ -42,10 +42,10 @@ class Plan:
         UsageError: no such objective or fault, a fault that the objective cannot have, no step to take, ….
     """
 
-    minutes: float = 5.0
+    minutes: float = 8.0
     objective: str = "clusters"
     fault: str = NONE
-    fault_at: float = 0.5
+    fault_at: float = 0.6
     seed: int = 0
     audio_minutes: float | None = None
 

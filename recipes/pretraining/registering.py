@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from mlflow_rank.registry.runs.evidence_files import log_evidence
 from mlflow_rank.registry.runs.run_claim import Destination
 from mlflow_rank.registry.runs.trained_versions import TRAINING_STEP
 from mlflow_rank.speech.sampling import Sampling
-from mlflow_rank.workflow import RankRequest, Setting, assess, record_assessment
+from mlflow_rank.workflow import RankRequest, Setting, assess, record, record_pilots
 from mlflow_rank.workflow.attesting import ALARMS_FILE, attest
 from mlflow_rank.workflow.evidencing import evidence_of
 from mlflow_rank.workflow.watch_evidence import alarms_at
@@ -73,10 +74,14 @@ def _register(
     setting = Setting(model=str(path), control=True, output=directory.path)
     assessment = assess(setting, RankRequest(AUDIO, sampling=Sampling(hours=HOURS)), [keyword_pilot()])
     destination = Destination(run_id=mlflow_run_of(directory), step=step)
-    recorded = record_assessment(assessment, destination, register=name, kept_at=directory.path)
+    recorded = record(assessment.measurement, destination, register=name, kept_at=directory.path)
     registered = recorded.registered
     if registered is None or registered.version is None:
-        raise AssertionError("a name was given")  # what `record_assessment` promises
+        raise AssertionError("a name was given")  # what `record` promises
+    client = connected_client(recorded.run.tracking_uri, what_is_safe=f"the checkpoint is kept at {path}")
+    client.set_model_version_tag(name, registered.version, TRAINING_STEP, str(step))  # at once: a watch reads it
+    beside = replace(destination, run_id=recorded.run.run_id)
+    record_pilots(assessment.pilot, beside, measurement=assessment.measurement.document, kept_at=directory.path)
     version = f"models:/{name}/{registered.version}"
     measured = evidence_of(
         measurement=assessment.measurement.document, pilot=assessment.pilot, registered=registered, key=key, now=now
@@ -86,8 +91,6 @@ def _register(
     # one run holds the evidence of several checkpoints, so a file's name says of which
     files = {f"step_{step:06d}_{file}": data for file, data in {**measured, ALARMS_FILE: word}.items()}
     log_evidence(files, recorded.run, kept_at=directory.path)
-    client = connected_client(recorded.run.tracking_uri, what_is_safe=f"the checkpoint is kept at {path}")
-    client.set_model_version_tag(name, registered.version, TRAINING_STEP, str(step))
     open_ones = sum(alarm.is_open for alarm in alarms_at(step, alarms))
     say(f"step {step} is {version}: {open_ones or 'no'} open alarm{'' if open_ones == 1 else 's'}")
     return version

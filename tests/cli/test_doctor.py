@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +16,6 @@ from filed import Desk, key_of, trust_text
 from gated import Hall
 from promotions import asking_for_a_pilot, rules
 from servers import ADMIN, Server, Site, Sqlite, free_port, serving
-from werkzeug.security import generate_password_hash
 
 from mlflow_rank.cli import main
 from mlflow_rank.workflow.doctoring import DoctorRequest, look_at
@@ -35,14 +32,6 @@ class Both:
 
 
 ANN = ("ann", "a pass phrase of ann")
-
-
-def quickly_checked(database: Path, *users: tuple[str, str]) -> None:
-    """Keep passwords so that checking one takes no second, as it should elsewhere: a canary makes thirty requests."""
-    with closing(sqlite3.connect(database)) as connection, connection:
-        for name, password in users:
-            quick = generate_password_hash(password, method="pbkdf2:sha256:1")
-            connection.execute("UPDATE users SET password_hash = ? WHERE username = ?", (quick, name))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +52,6 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
         put_up(gated.database.uri, "ann", now=datetime.now(UTC))
         made = first.call("POST", "users/create", {"username": ANN[0], "password": ANN[1]}, auth=ADMIN)
         assert made.status == 200, made.text
-        quickly_checked(auth / "auth.db", ANN, ADMIN)
         yield Both(first, second, desk)
 
 

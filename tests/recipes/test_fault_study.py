@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -24,15 +25,19 @@ def case_of(output: Path, fault: str) -> Case:
     return next(each for each in cases(output, seeds=1, before=ONSET, after=40) if each.plan.fault == fault)
 
 
-def leave(case: Case, *, raised: dict[str, int], pilots: dict[int, dict[str, object]]) -> None:
-    """Write what a run of the study leaves: points every 10 steps, alarms, pilots."""
+def leave(case: Case, *, nan: tuple[int, ...] = (), pilots: dict[int, dict[str, object]]) -> None:
+    """Write what a run of the study leaves: points every 10 steps, of which some are NaN, and pilots.
+
+    What another judge once said of them lies there too, and counts for nothing.
+    """
     (case.path / "monitor").mkdir(parents=True)
     case.beginning.mkdir(parents=True, exist_ok=True)
     readings = tuple(Reading(layer, "frame", 100, 8, rank=4.0 + layer) for layer in (0, 1))
-    points = [json.dumps(Point(step, readings).document()) + "\n" for step in range(0, 81, 10)]
-    (case.path / "monitor" / "points.jsonl").write_text("".join(points))
-    alarms = [{"alarm": kind, "raised_step": step, "since_step": step} for kind, step in raised.items()]
-    (case.path / "monitor" / "alarms.json").write_text(json.dumps({"alarms": alarms}))
+    points = [Point(step, readings, loss=math.nan if step in nan else 1.0) for step in range(0, 81, 10)]
+    lines = "".join(json.dumps(point.document()) + "\n" for point in points)
+    (case.path / "monitor" / "points.jsonl").write_text(lines)
+    before = {"alarm": "constant_collapse", "raised_step": 80, "since_step": 80}
+    (case.path / "monitor" / "alarms.json").write_text(json.dumps({"alarms": [before]}))
     (case.beginning / "pilots.json").write_text(json.dumps({ONSET: {"best": GOOD, "last": GOOD}}))
     (case.path / "pilots.json").write_text(json.dumps(pilots))
 
@@ -54,14 +59,15 @@ def test_a_finding_says_when_alarms_came_when_the_pilot_fell_and_what_was_missed
     case = case_of(tmp_path, "constant_targets")
     leave(
         case,
-        raised={"disagreement": 30, "constant_collapse": 70, "divergence": 60},
+        nan=(0, 60),
         pilots={50: {"best": GOOD, "last": FALLEN}, 60: {"best": LOWER, "last": LOWER}},
     )
 
     finding = finding_of(case)
 
     assert (finding.points, finding.points_before) == (9, 5)
-    assert [alarm["alarm"] for alarm in finding.false_alarms] == ["disagreement"]
+    assert [alarm["raised_step"] for alarm in finding.false_alarms] == [0]
+    assert [(alarm["alarm"], alarm["raised_step"]) for alarm in finding.alarms] == [("divergence", 60)]
     assert (finding.raised, finding.delay) == (60, 2)  # the points of 50 and 60
     assert (finding.best.fell_at, finding.best.lowest_step) == (None, 60)
     assert (finding.last.fell_at, finding.last.lowest_step) == (50, 50)
@@ -69,27 +75,27 @@ def test_a_finding_says_when_alarms_came_when_the_pilot_fell_and_what_was_missed
 
 
 @pytest.mark.parametrize(
-    ("fault", "raised", "pilots", "missed"),
+    ("fault", "nan", "pilots", "missed"),
     [
-        ("high_lr", {}, {50: {"best": FALLEN, "last": FALLEN}}, "no alarm"),
-        ("high_lr", {}, {50: {"best": GOOD, "last": LOWER}}, "no alarm; nor did the pilot fall clearly"),
-        ("high_lr", {"divergence": 50}, {50: {"best": GOOD, "last": LOWER}}, "the pilot did not fall clearly"),
-        ("high_lr", {"divergence": 50}, {50: {}}, ""),  # NaN: nothing left to pilot
-        ("none", {"divergence": 50}, {50: {"best": GOOD, "last": GOOD}}, "a false alarm"),
-        ("none", {}, {50: {"best": GOOD, "last": GOOD}}, ""),
+        ("high_lr", (), {50: {"best": FALLEN, "last": FALLEN}}, "no alarm"),
+        ("high_lr", (), {50: {"best": GOOD, "last": LOWER}}, "no alarm; nor did the pilot fall clearly"),
+        ("high_lr", (50,), {50: {"best": GOOD, "last": LOWER}}, "the pilot did not fall clearly"),
+        ("high_lr", (50,), {50: {}}, ""),  # NaN: nothing left to pilot
+        ("none", (50,), {50: {"best": GOOD, "last": GOOD}}, "a false alarm"),
+        ("none", (), {50: {"best": GOOD, "last": GOOD}}, ""),
     ],
 )
-def test_what_is_missed_is_said(tmp_path, fault, raised, pilots, missed):
+def test_what_is_missed_is_said(tmp_path, fault, nan, pilots, missed):
     case = case_of(tmp_path, fault)
-    leave(case, raised=raised, pilots=pilots)
+    leave(case, nan=nan, pilots=pilots)
 
     assert finding_of(case).missed == missed
 
 
 def test_the_tables_have_a_line_for_each_case_and_the_figure_a_panel(tmp_path):
     healthy, broken = case_of(tmp_path, "none"), case_of(tmp_path, "high_lr")
-    leave(healthy, raised={"disagreement": 50}, pilots={50: {"best": GOOD, "last": GOOD}})
-    leave(broken, raised={"divergence": 60}, pilots={50: {"best": FALLEN, "last": LOWER}, 60: {}})
+    leave(healthy, nan=(50,), pilots={50: {"best": GOOD, "last": GOOD}})
+    leave(broken, nan=(60,), pilots={50: {"best": FALLEN, "last": LOWER}, 60: {}})
     findings = [finding_of(healthy), finding_of(broken)]
 
     faults, healths = fault_rows(findings), healthy_rows(findings)

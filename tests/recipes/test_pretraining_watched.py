@@ -116,7 +116,7 @@ def test_the_entry_point_passes_each_parameter_to_its_option():
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--fault no_stop_gradient", "no gradient to stop"),
+        ("--fault no_stop_gradient --objective clusters", "no gradient to stop"),
         ("--fault-at 2", "no such share"),
         ("--resume {tmp_path}", "no run to go on with"),
         ("--register a/b", "cannot keep a model"),
@@ -130,6 +130,33 @@ def test_what_cannot_be_is_refused_before_anything_is_heard(tmp_path, monkeypatc
 
     assert ended.exit_code == 2
     assert said in ended.output
+
+
+@pytest.mark.parametrize(
+    ("words", "objective"),
+    [
+        ("--fault no_stop_gradient", "self_distillation"),
+        ("--fault no_stop_gradient --objective none", "self_distillation"),
+        ("--fault constant_targets", "clusters"),
+        ("--objective self_distillation", "self_distillation"),
+        ("", "clusters"),
+    ],
+)
+def test_a_fault_brings_the_objective_that_it_belongs_to(tmp_path, monkeypatch, words, objective):
+    monkeypatch.chdir(tmp_path)
+    planned: list[Plan] = []
+
+    def until_there(plan: Plan, stream: np.ndarray) -> Pretraining:
+        planned.append(plan)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "Pretraining", until_there)
+    monkeypatch.setattr(command, "read_stream", lambda corpus, minutes: STREAM)
+
+    assert CliRunner().invoke(command.main, shlex.split(words)).exit_code == command.INTERRUPTED
+    assert [plan.objective for plan in planned] == [objective]
+    usual = Plan()
+    assert (planned[0].minutes, planned[0].fault_at) == (usual.minutes, usual.fault_at)
 
 
 def test_the_last_checkpoint_and_a_few_before_it_are_registered_and_random_weights_are_not():
