@@ -94,6 +94,11 @@ LONGEST = (
     "test_doctor.py",
     "test_doors_over_rest.py",
     "test_actors_and_workspaces.py",
+    "test_alarm_rates.py",
+    "test_distributed.py",
+    "test_monitored_run_at_a_server.py",
+    "test_lightning.py",
+    "test_huggingface.py",
 )
 """Files that take about a minute or more, the longest first."""
 
