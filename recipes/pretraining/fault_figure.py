@@ -52,12 +52,11 @@ def _panel(axes: Axes, case: Case, finding: Finding) -> None:
         style = {"color": BLUE, "linewidth": 1.8} if last else {"color": RANDOM_GREY, "linewidth": 0.8}
         axes.plot(*zip(*known, strict=True), label=label, **style)
     axes.axvline(case.plan.onset, color=INK, linestyle=DASHES, linewidth=1, label=ONSET)
-    for number, alarm in enumerate((*finding.false_alarms, *finding.alarms)):
+    alarms = sorted((*finding.false_alarms, *finding.alarms), key=lambda alarm: int(alarm["raised_step"]))
+    for number, alarm in enumerate(alarms):
         axes.axvline(alarm["raised_step"], color=ORANGE, linewidth=1.4, label=None if number else ALARM)
-        axes.text(
-            alarm["raised_step"], 0.03, str(alarm["alarm"]).replace("_", " "), rotation=90, ha="right", va="bottom",
-            fontsize=8, color=ORANGE, transform=axes.get_xaxis_transform(),
-        )  # fmt: skip
+    told = [f"{alarm['raised_step']}: {str(alarm['alarm']).replace('_', ' ')}" for alarm in alarms]
+    axes.text(0.03, 0.04, "\n".join(told), va="bottom", fontsize=8.5, color=ORANGE, transform=axes.transAxes)
     axes.set_yscale("log")  # before its ticks are chosen
     dress(axes, case.name, "effective rank")
     axes.set_xlim(0, case.plan.steps)
