@@ -41,8 +41,9 @@ class Tending:
         self._said: dict[str, str] = {}
 
     def start(self) -> None:
-        """Begin, with a first round at once."""
+        """Begin, with a first round at once: it does what was rung for until now."""
         self._stopping.clear()
+        _BELL.clear()
         self._thread = threading.Thread(target=self._run, name="mlflow-rank-tending", daemon=True)
         self._thread.start()
 
