@@ -67,6 +67,9 @@ def kinds(ctx: click.Context, param: click.Parameter, text: str | None) -> tuple
 @click.option(
     "--audio-minutes", type=Optional(click.FLOAT), default=None, help="Hear only so much of the corpus.  [default: all]"
 )
+@click.option(
+    "--per-doubling", default=USUAL.per_doubling, show_default=True, help="Checkpoints in each doubling of the steps."
+)
 @click.option("--every", default=10, show_default=True, help="Steps between points of the monitor.")
 @click.option(
     "--stop-on", type=OPTIONAL_TEXT, callback=kinds, default=None,

@@ -36,7 +36,8 @@ class Stretch:
 class Plan:
     """A run: `minutes` times the pace are its steps, and after the share `fault_at` of them the fault begins.
 
-    `audio_minutes` is how much of the corpus it hears, None for all.
+    `audio_minutes` is how much of the corpus it hears, None for all. `per_doubling` checkpoints lie in each doubling
+    of the steps.
 
     Raises:
         UsageError: no such objective or fault, a fault that the objective cannot have, no step to take, ….
@@ -48,6 +49,7 @@ class Plan:
     fault_at: float = 0.6
     seed: int = 0
     audio_minutes: float | None = None
+    per_doubling: int = 1
 
     def __post_init__(self) -> None:
         if self.objective not in OBJECTIVES:
@@ -55,6 +57,10 @@ class Plan:
         check_fault(self.fault, self.objective)
         if not 0.0 <= self.fault_at <= 1.0:
             raise UsageError("no such share of the run", got=f"fault_at {self.fault_at:g}", expected="0 to 1")
+        if self.per_doubling < 1:
+            raise UsageError(
+                "no such spacing of checkpoints", got=f"{self.per_doubling} a doubling", expected="at least 1"
+            )
         if self.steps < 1:
             raise UsageError(
                 "too short to take one step",
@@ -82,10 +88,10 @@ class Plan:
 
     @property
     def checkpoints(self) -> frozenset[int]:
-        """Steps 0, 25, 50, 100, …, as close after the fault's onset, and the end of each iteration."""
-        spaced = [0]
+        """Steps 0, 25, 50, 100, … or closer, as close after the fault's onset, and the end of each iteration."""
+        spaced = [0, FIRST_CHECKPOINT]
         while spaced[-1] < self.steps:
-            spaced.append(2 * spaced[-1] or FIRST_CHECKPOINT)
+            spaced.append(round(FIRST_CHECKPOINT * 2 ** ((len(spaced) - 1) / self.per_doubling)))
         ends = {stretch.end for stretch in self.stretches}
         return (
             frozenset(step for step in {*spaced, *(self.onset + each for each in spaced)} if step < self.steps) | ends

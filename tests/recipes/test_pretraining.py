@@ -148,6 +148,7 @@ def test_a_run_goes_on_with_another_fault_only_before_its_onset(tmp_path):
 
 def test_checkpoints_are_log_spaced_from_the_start_and_from_the_onset_and_at_the_end():
     assert sorted(Plan(minutes=4, fault_at=0.6).checkpoints) == [0, 25, 50, 100, 200, 240, 265, 290, 340, 400]
+    assert sorted(Plan(minutes=1, fault_at=1, per_doubling=2).checkpoints) == [0, 25, 35, 50, 71, 100]
     assert max(Plan(minutes=60).checkpoints) == 6_000
     assert {4_200} < set(Plan(minutes=60).checkpoints)  # where the iterations change
 
@@ -199,6 +200,7 @@ def test_a_directory_holds_one_run_and_says_where_there_is_none(tmp_path):
         ({"fault": "no_stop_gradient"}, "no gradient to stop"),
         ({"fault_at": 1.5}, "no such share"),
         ({"minutes": 0.001}, "too short"),
+        ({"per_doubling": 0}, "no such spacing"),
     ],
 )
 def test_a_plan_that_cannot_be_is_refused(wrong, said):

@@ -1,0 +1,1 @@
+"""`mlflow-rank study`: one file for each verb."""

@@ -1,0 +1,1 @@
+"""What people see of studies: sentences, tables, figures, one page."""
