@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from html import escape
 
 from mlflow_rank.monitoring.verdict import Verdict
+from mlflow_rank.reports.page import page, said
 from mlflow_rank.reports.timeline_figure import KIND_COLOURS
 from mlflow_rank.reports.timeline_series import (
     Mark,
@@ -26,7 +26,6 @@ from mlflow_rank.reports.timeline_series import (
     shares_of_first,
     thinned,
 )
-from mlflow_rank.reports.untrusted_text import plain
 
 _SPARK_WIDTH, _SPARK_HEIGHT, _SPARK_POINTS = 90, 18, 120  # pixels, and points that such a line can show
 _UNKNOWN = "–"
@@ -36,21 +35,10 @@ _SAID_LAST = (
     "are healthy."
 )
 _STYLE = """
-:root { color-scheme: light dark; }
-body { margin: 0 auto; padding: 12px; max-width: 860px; background: Canvas; color: CanvasText;
-  font: 14px/1.45 system-ui, sans-serif; }
-h1 { font-size: 20px; margin: 4px 0; } h2 { font-size: 16px; margin: 20px 0 6px; }
-p { margin: 4px 0; } .soft { opacity: .72; }
 .alarm { border-left: 6px solid; outline: 1px solid #8886; padding: 4px 10px; margin: 10px 0; }
 .alarm b.letter { display: inline-block; min-width: 1.2em; padding: 0 .3em; text-align: center; color: #fff;
   border-radius: 3px; outline: 1px solid #fff8; }
-.closed { opacity: .8; }
-figure { margin: 8px 0; background: #fff; border-radius: 4px; }
-figure svg { width: 100%; height: auto; display: block; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { padding: 2px 4px; text-align: right; white-space: nowrap; border-bottom: 1px solid #8884; }
-th { font-weight: 600; vertical-align: bottom; white-space: normal; } td.lit { font-weight: 700; }
+.closed { opacity: .8; } td.lit { font-weight: 700; }
 td svg { display: block; margin-left: auto; } polyline { fill: none; stroke: currentColor; stroke-width: 1.3; }
 """
 
@@ -62,23 +50,16 @@ def timeline_page(verdicts: Sequence[Verdict], figure_svg: str = "") -> str:
         verdicts: of the run, at least one.
         figure_svg: the text of `timeline_figure` as SVG; nothing: the page has no figure.
     """
-    marks = marks_of(verdicts)
-    return "\n".join(
-        (
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{_said(headline(verdicts))}</title><style>{_STYLE}</style></head><body>",
-            f"<h1>{_said(headline(verdicts))}</h1>",
-            f'<p class="soft">{_said(_scope(verdicts))}</p>',
-            *(line for mark in sorted(marks, key=lambda each: not each.alarm.is_open) for line in _alarm(mark)),
-            *_figure(figure_svg),
-            *_table(thinned(verdicts, _SPARK_POINTS)),
-            f'<p class="soft">{_SAID_LAST}</p>',
-            "</body></html>",
-            "",
-        )
-    )
+    return page(headline(verdicts), _body(verdicts, figure_svg), _STYLE)
+
+
+def _body(verdicts: Sequence[Verdict], figure_svg: str) -> Iterator[str]:
+    yield f'<p class="soft">{said(_scope(verdicts))}</p>'
+    for mark in sorted(marks_of(verdicts), key=lambda each: not each.alarm.is_open):
+        yield from _alarm(mark)
+    yield from _figure(figure_svg)
+    yield from _table(thinned(verdicts, _SPARK_POINTS))
+    yield f'<p class="soft">{_SAID_LAST}</p>'
 
 
 def _scope(verdicts: Sequence[Verdict]) -> str:
@@ -95,13 +76,13 @@ def _alarm(mark: Mark) -> Iterator[str]:
     state = "open" if alarm.is_open else f"over since step {mark.until:,}"
     yield f'<div class="alarm {"" if alarm.is_open else "closed"}" style="border-color: {colour}">'
     yield (
-        f'<p><b class="letter" style="background: {colour}">{_said(mark.letter)}</b> '
-        f"<b>{_said(kind_name(alarm))}</b>, {_said(state)}: {_said(layers_named(alarm.layers))}, "
+        f'<p><b class="letter" style="background: {colour}">{said(mark.letter)}</b> '
+        f"<b>{said(kind_name(alarm))}</b>, {said(state)}: {said(layers_named(alarm.layers))}, "
         f"first seen at step {alarm.since_step:,}, raised at step {alarm.raised_step:,}</p>"
     )
-    yield f"<p>{_said(alarm.saw)} {_said(alarm.sure)}</p>"
+    yield f"<p>{said(alarm.saw)} {said(alarm.sure)}</p>"
     if alarm.is_open:
-        yield f"<p><b>What to do:</b> {_said(alarm.next)}</p>"
+        yield f"<p><b>What to do:</b> {said(alarm.next)}</p>"
     yield "</div>"
 
 
@@ -119,7 +100,7 @@ def _table(verdicts: Sequence[Verdict]) -> Iterator[str]:
     titles = ["layer", f"{levels[0]} rank, all steps", "now", f"% of step {first:,}", "% from trend", "uncentred"]
     titles += [f"{level} rank" for level in levels[1:]]
     yield '<h2>Every layer, at the last point</h2><div class="wide"><table>'
-    yield "<tr>" + "".join(f"<th>{_said(title)}</th>" for title in titles) + "</tr>"
+    yield "<tr>" + "".join(f"<th>{said(title)}</th>" for title in titles) + "</tr>"
     for layer in reversed(layers_of(verdicts)):
         ranks = {level: readings_of(verdicts, layer, level) for level in levels}
         main = ranks[levels[0]]
@@ -132,7 +113,7 @@ def _table(verdicts: Sequence[Verdict]) -> Iterator[str]:
             *(_number(ranks[level][-1]) for level in levels[1:]),
         ]
         lit = ' class="lit"' if layer in alarmed else ""
-        row = "".join(f"<td{lit}>{_said(cell)}</td>" for cell in cells)
+        row = "".join(f"<td{lit}>{said(cell)}</td>" for cell in cells)
         line = _spark([verdict.point.step for verdict in verdicts], main)
         yield f"<tr><td{lit}>{layer}</td><td>{line}</td>{row}</tr>"
     yield "</table></div>"
@@ -158,7 +139,3 @@ def _number(value: float, digits: int = 1, *, signed: bool = False) -> str:
     if not math.isfinite(value):
         return _UNKNOWN
     return f"{value:{'+' if signed else ''}.{digits}f}"
-
-
-def _said(text: object) -> str:
-    return escape(plain(text))

@@ -77,8 +77,8 @@ class RecordedRun:
 class Claim:
     """What a result says of itself when it asks for a run.
 
-    `kind` is `measurement` or `pilot`: a run holds one of each (per step). `digest` names the document, `model_digest`
-    the weights it is about (None: not known), `run_name` a run made for it.
+    `kind` is `measurement`, `pilot` or `study.` and a verb: a run holds one of each (per step). `digest` names the
+    document, `model_digest` the weights it is about (None: not known), `run_name` a run made for it.
     """
 
     kind: str
