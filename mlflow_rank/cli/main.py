@@ -28,6 +28,7 @@ from mlflow_rank.cli.review import review_command
 from mlflow_rank.cli.rollback import rollback_command
 from mlflow_rank.cli.server import server_command
 from mlflow_rank.cli.status import status_command
+from mlflow_rank.cli.study.group import study_group
 from mlflow_rank.cli.submit import submit_command
 from mlflow_rank.cli.waive import waive_command
 from mlflow_rank.cli.watch import watch_command
@@ -40,7 +41,10 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _STOPPED = dict.fromkeys(
     ("measure", "pilot", "assess"),
     "what was heard so far is kept; the same command with --resume goes on from there",
-) | {"watch": "what was judged is kept; the same command goes on from there"}
+) | {
+    "watch": "what was judged is kept; the same command goes on from there",
+    "study": "what was assessed is kept; the same command goes on from there",
+}
 _STOPPED_ELSE = "what was not said to be done was not done; the same command may be given again"
 
 
@@ -78,6 +82,7 @@ def main() -> None:
     pilot        how well each layer serves a task, with few labels and honest error bars
     assess       both together, in one pass over shared audio, and a decision
     watch        charts and alarms of checkpoints as they are written, or versions as they come
+    study        what rank and pilot are worth on your data, and thresholds with their error rates
     decide       whether signed evidence is enough to promote a model, rule by rule
     policy       check, explain and try out policies
     evidence     look into evidence, and verify it years later
@@ -106,6 +111,7 @@ for command in (
     pilot_command,
     assess_command,
     watch_command,
+    study_group,
     decide_command,
     policy_group,
     evidence_group,

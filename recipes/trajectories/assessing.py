@@ -13,20 +13,22 @@ from mlflow_rank.speech.starter.corpus import StarterCorpus, starter_corpus
 from mlflow_rank.studies.trajectories import Trajectories
 from mlflow_rank.workflow import PilotRequest, RankRequest, Setting
 from mlflow_rank.workflow.studies.assessing_checkpoints import AssessmentPlan
-from mlflow_rank.workflow.studies.gathering import Sources, gathered
+from mlflow_rank.workflow.studies.gathering import Sources, gathered, write_table
+from mlflow_rank.workflow.studies.observing import merged
 from mlflow_rank.workflow.studies.window import Window
 from recipes.trajectories.labels import fewer
 
 RUNS = Path("build/trajectories")
 TASKS = {"phone": "phones", "keyword": "keywords", "speaker": "speakers"}
-HOURS = 0.17  # of unlabelled audio: some 30,000 frames, 190 for each dimension
+HOURS = 0.14  # of unlabelled audio: some 25,000 frames, 157 for each dimension; 170 utterances, just above one each
 
 
 @click.command("assessing")
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1)
 @click.option("--tasks", default=",".join(TASKS), show_default=True, help="Which pilots.")
 @click.option("--hours", default=HOURS, show_default=True, help="Of unlabelled audio that ranks are measured on.")
-@click.option("--from-step", default=0, show_default=True, help="Assess no earlier checkpoint; 0: random weights too.")
+@click.option("--from-step", default=0, show_default=True, help="Assess no earlier one, but for the random weights.")
+@click.option("--to-step", type=int, default=None, help="Assess no later one.")
 @click.option("--at-most", type=int, default=None, help="Checkpoints of each run, evenly by the logarithm of the step.")
 @click.option(
     "--keep", type=click.Path(path_type=Path), default=RUNS / "assessed", show_default=True,
@@ -36,7 +38,14 @@ HOURS = 0.17  # of unlabelled audio: some 30,000 frames, 190 for each dimension
     "--table", type=click.Path(path_type=Path), default=RUNS / "table.json", show_default=True, help="Where to write."
 )
 def main(
-    runs: tuple[Path, ...], tasks: str, hours: float, from_step: int, at_most: int | None, keep: Path, table: Path
+    runs: tuple[Path, ...],
+    tasks: str,
+    hours: float,
+    from_step: int,
+    to_step: int | None,
+    at_most: int | None,
+    keep: Path,
+    table: Path,
 ) -> None:
     """Measure and pilot the checkpoints of RUNS (directories of checkpoints, one a run) on fewer labels.
 
@@ -52,10 +61,11 @@ def main(
             keep=keep,
             loaded_as="{path}",
         )
-        found = gathered(
-            Sources(checkpoints=runs or (RUNS,), at_most=at_most), plan, progress, window=Window(from_step),
-            save_table=table,
-        )  # fmt: skip
+        sources = Sources(checkpoints=runs or (RUNS,), at_most=at_most)
+        # the end of the run first: what a study is about, should somebody be in a hurry
+        windows = {"trained": Window(max(from_step, 1), to_step), "random weights": Window(0, 0)}
+        found = merged({name: gathered(sources, plan, progress, window=window) for name, window in windows.items()})
+    write_table(found, table)
     say_what_there_is(found)
 
 
