@@ -12,10 +12,10 @@ from mlflow_rank.speech.sampling import Sampling
 from mlflow_rank.speech.starter.corpus import StarterCorpus, starter_corpus
 from mlflow_rank.studies.trajectories import Trajectories
 from mlflow_rank.workflow import PilotRequest, RankRequest, Setting
-from mlflow_rank.workflow.studies.assessing_checkpoints import AssessmentPlan
-from mlflow_rank.workflow.studies.gathering import Sources, gathered, write_table
-from mlflow_rank.workflow.studies.observing import merged
-from mlflow_rank.workflow.studies.window import Window
+from mlflow_rank.workflow.studies.gathering.assessing_checkpoints import AssessmentPlan
+from mlflow_rank.workflow.studies.gathering.gathered import Sources, gathered, write_table
+from mlflow_rank.workflow.studies.gathering.observing import merged
+from mlflow_rank.workflow.studies.gathering.window import Window
 from recipes.trajectories.labels import fewer
 
 RUNS = Path("build/trajectories")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlflow_rank.studies.cases import Place
+from mlflow_rank.studies.calibration.cases import Place
 from mlflow_rank.studies.conventions import Conventions
 from mlflow_rank.studies.trajectories import Observation, Outcome, Trajectories
 

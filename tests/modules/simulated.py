@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlflow_rank.studies.conventions import Conventions
-from mlflow_rank.studies.panels import Panel
+from mlflow_rank.studies.correlation.panels import Panel
 from mlflow_rank.studies.trajectories import Observation, Outcome, Trajectories
 
 Array = NDArray[np.float64]

@@ -1,7 +1,7 @@
 import pytest
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.studies.correlation_settings import StudySettings
+from mlflow_rank.studies.correlation.settings import StudySettings
 from mlflow_rank.studies.enough import Minimum, NotEnough, Unknown
 
 

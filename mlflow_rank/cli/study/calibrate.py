@@ -14,8 +14,8 @@ from mlflow_rank.cli.study.options import PRESENTATION
 from mlflow_rank.cli.study.sources import SOURCES, names, trajectories_of, window_of
 
 if TYPE_CHECKING:
-    from mlflow_rank.reports.studies.proposed_policy import PolicyTerms
-    from mlflow_rank.studies.cases import Layer
+    from mlflow_rank.reports.studies.calibration.proposed_policy import PolicyTerms
+    from mlflow_rank.studies.calibration.cases import Layer
     from mlflow_rank.workflow.studies.calibrating import CalibrationRequest
 
 OUTCOMES = all_of(
@@ -149,7 +149,7 @@ def terms_of(options: Mapping[str, Any]) -> PolicyTerms | None:
         UsageError: nobody answers for it, or the target is none.
     """
     from mlflow_rank.errors import UsageError
-    from mlflow_rank.reports.studies.proposed_policy import PolicyTerms
+    from mlflow_rank.reports.studies.calibration.proposed_policy import PolicyTerms
     from mlflow_rank.workflow.deciding import asked_target
     from mlflow_rank.workflow.studies.calibrating import check_terms
 
@@ -170,7 +170,7 @@ def terms_of(options: Mapping[str, Any]) -> PolicyTerms | None:
 
 def _layer(text: str) -> Layer:
     from mlflow_rank.errors import UsageError
-    from mlflow_rank.studies.cases import BEST
+    from mlflow_rank.studies.calibration.cases import BEST
 
     if text == BEST:
         return BEST

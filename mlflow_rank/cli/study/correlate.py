@@ -77,7 +77,7 @@ def request_of(options: Mapping[str, Any]) -> CorrelationRequest:
     Raises:
         UsageError: too few draws, or a least number that is too small.
     """
-    from mlflow_rank.studies.correlation_settings import StudySettings
+    from mlflow_rank.studies.correlation.settings import StudySettings
     from mlflow_rank.studies.enough import Minimum
     from mlflow_rank.workflow.studies.correlating import CorrelationRequest
 

@@ -108,7 +108,7 @@ def plan_command(**options: Any) -> None:
       mlflow-rank study plan --task label:alarm --classes 6 --speakers 12 --margin 0.05 --unpaired
       mlflow-rank study plan --model my_checkpoint --measurement ranks.json --checkpoints 40
     """
-    from mlflow_rank.reports.studies.plan_report import report
+    from mlflow_rank.reports.studies.planning.report import report
     from mlflow_rank.workflow.setting import Setting
     from mlflow_rank.workflow.studies.planning import PlanRequest, plan
 

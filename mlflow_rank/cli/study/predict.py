@@ -75,7 +75,7 @@ def request_of(options: Mapping[str, Any]) -> PredictionRequest:
     Raises:
         UsageError: the clear difference is not above 0.
     """
-    from mlflow_rank.studies.prediction import Manner
+    from mlflow_rank.studies.prediction.study import Manner
     from mlflow_rank.workflow.studies.predicting import PredictionRequest
 
     manner = Manner(model=options["model_kind"], clear=options["clear_difference"], seed=options["seed"])

@@ -30,7 +30,7 @@ def protocol_command(policy: tuple[Path, ...], **options: Any) -> None:
       mlflow-rank study protocol --policy policies/ --measurement ranks.json --pilot pilot.json --output protocol/
     """
     from mlflow_rank.errors import UsageError
-    from mlflow_rank.reports.studies.protocol_report import markdown, report
+    from mlflow_rank.reports.studies.protocol.report import markdown, report
     from mlflow_rank.workflow.studies.protocol import protocol
 
     check_places(options)

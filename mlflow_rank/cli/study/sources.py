@@ -27,9 +27,9 @@ from mlflow_rank.cli.options import (
 if TYPE_CHECKING:
     from mlflow_rank.studies.trajectories import Trajectories
     from mlflow_rank.workflow.progress import Progress
-    from mlflow_rank.workflow.studies.assessing_checkpoints import AssessmentPlan
-    from mlflow_rank.workflow.studies.gathering import Sources
-    from mlflow_rank.workflow.studies.window import Window
+    from mlflow_rank.workflow.studies.gathering.assessing_checkpoints import AssessmentPlan
+    from mlflow_rank.workflow.studies.gathering.gathered import Sources
+    from mlflow_rank.workflow.studies.gathering.window import Window
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -155,7 +155,7 @@ def trajectories_of(options: Mapping[str, Any], progress: Progress) -> Trajector
 
 def whole_table_of(options: Mapping[str, Any], progress: Progress) -> Trajectories:
     """Return the table with what is known outside of the window too, such as random weights; else as above."""
-    from mlflow_rank.workflow.studies.gathering import gathered
+    from mlflow_rank.workflow.studies.gathering.gathered import gathered
 
     save_table = options["save_table"]
     check_file("--save-table", save_table)
@@ -164,7 +164,7 @@ def whole_table_of(options: Mapping[str, Any], progress: Progress) -> Trajectori
 
 def window_of(options: Mapping[str, Any]) -> Window:
     """Return which steps are studied: `sentence()` says it for `about`, `document()` for a study's document."""
-    from mlflow_rank.workflow.studies.window import AFTER_RANDOM, Window
+    from mlflow_rank.workflow.studies.gathering.window import AFTER_RANDOM, Window
 
     first, last = options["from_step"], options["to_step"]
     return Window(AFTER_RANDOM if first is None else first, last, chosen=(first, last) != (None, None))
@@ -173,7 +173,7 @@ def window_of(options: Mapping[str, Any]) -> Window:
 def sources_of(options: Mapping[str, Any]) -> Sources:
     """Return where the numbers are."""
     from mlflow_rank.monitoring.checkpoint_form import CheckpointForm
-    from mlflow_rank.workflow.studies.gathering import Sources
+    from mlflow_rank.workflow.studies.gathering.gathered import Sources
 
     return Sources(
         tables=options["table"],
@@ -186,8 +186,8 @@ def sources_of(options: Mapping[str, Any]) -> Sources:
 def plan_of(options: Mapping[str, Any]) -> AssessmentPlan:
     """Return how checkpoints are assessed of which nothing is known yet."""
     from mlflow_rank.cli.options import pilot_requests_of, rank_request_of, setting_of
-    from mlflow_rank.workflow.studies.assessing_checkpoints import AssessmentPlan
-    from mlflow_rank.workflow.studies.kept_assessments import KEEP
+    from mlflow_rank.workflow.studies.gathering.assessing_checkpoints import AssessmentPlan
+    from mlflow_rank.workflow.studies.gathering.kept_assessments import KEEP
 
     keep = options["keep"] or KEEP
     # the study's own --seed is of its resampling: another one must not have everything heard again

@@ -10,13 +10,13 @@ from mlflow_rank.errors import MeasurementError, UsageError
 from mlflow_rank.evidence.canonical import digest_of
 from mlflow_rank.policy.load import load_policy
 from mlflow_rank.policy.model import Metadata, PromotionMatch, PromotionPolicy
-from mlflow_rank.reports.studies.calibration_report import calibration_report
-from mlflow_rank.reports.studies.proposed_policy import PolicyTerms, proposed_policy
-from mlflow_rank.reports.studies.proposed_rules import RANK_NAMES
+from mlflow_rank.reports.studies.calibration.proposed_policy import PolicyTerms, proposed_policy
+from mlflow_rank.reports.studies.calibration.proposed_rules import RANK_NAMES
+from mlflow_rank.reports.studies.calibration.report import calibration_report
 from mlflow_rank.reports.studies.report import StudyReport
-from mlflow_rank.studies.calibration import Calibration, calibrate
-from mlflow_rank.studies.cases import BEST, Layer, Place, cases_of
-from mlflow_rank.studies.retraining_envelope import retraining_envelope
+from mlflow_rank.studies.calibration.cases import BEST, Layer, Place, cases_of
+from mlflow_rank.studies.calibration.retraining_envelope import retraining_envelope
+from mlflow_rank.studies.calibration.study import Calibration, calibrate
 from mlflow_rank.studies.trajectories import Trajectories
 from mlflow_rank.workflow.policies import read_policies
 from mlflow_rank.workflow.progress import Progress

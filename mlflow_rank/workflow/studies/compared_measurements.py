@@ -12,7 +12,7 @@ from mlflow_rank.studies.comparison import Comparison, Interval, Pair, Place, Re
 from mlflow_rank.studies.conventions import Conventions
 from mlflow_rank.workflow.studies.compared_sides import MEASUREMENT, PILOT, Side
 from mlflow_rank.workflow.studies.document_files import Document
-from mlflow_rank.workflow.studies.measured_conventions import conventions_of, parts_of
+from mlflow_rank.workflow.studies.gathering.measured_conventions import conventions_of, parts_of
 
 
 def compare_measured(left: Side, right: Side) -> Comparison:

@@ -91,8 +91,8 @@ def _of_version(text: str, progress: Progress, tracking_uri: str | None) -> dict
     from mlflow_rank.registry.clients.connection import connected_client
     from mlflow_rank.registry.runs.run_documents import DocumentedRuns
     from mlflow_rank.registry.runs.trained_versions import TrainedVersions
-    from mlflow_rank.workflow.studies.recorded_runs import newest
-    from mlflow_rank.workflow.studies.registered_versions import PlacedVersion, RegisteredVersions
+    from mlflow_rank.workflow.studies.gathering.recorded_runs import newest
+    from mlflow_rank.workflow.studies.gathering.registered_versions import PlacedVersion, RegisteredVersions
 
     named = _VERSION.fullmatch(text)
     if named is None:

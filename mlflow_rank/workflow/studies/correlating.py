@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.reports.studies.correlation_report import report
+from mlflow_rank.reports.studies.correlation.report import report
 from mlflow_rank.reports.studies.report import StudyReport
-from mlflow_rank.studies.correlation import correlate
-from mlflow_rank.studies.correlation_settings import StudySettings
+from mlflow_rank.studies.correlation.settings import StudySettings
+from mlflow_rank.studies.correlation.study import correlate
 from mlflow_rank.studies.trajectories import Trajectories
 from mlflow_rank.workflow.progress import Progress
-from mlflow_rank.workflow.studies.window import Window
+from mlflow_rank.workflow.studies.gathering.window import Window
 
 
 @dataclass(frozen=True, slots=True)

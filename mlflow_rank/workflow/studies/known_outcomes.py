@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.studies.cases import Place, named
+from mlflow_rank.studies.calibration.cases import Place, named
 from mlflow_rank.studies.trajectories import Trajectories
 
 GOOD = frozenset({"good", "true", "1", "yes"})

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.studies.cases import Place
+from mlflow_rank.studies.calibration.cases import Place
 from mlflow_rank.studies.trajectories import Trajectories
 from mlflow_rank.workflow.progress import Silence
 from mlflow_rank.workflow.studies.known_outcomes import KnownOutcome, good_or_bad, placed, read_outcomes
@@ -15,7 +15,7 @@ from mlflow_rank.workflow.studies.known_outcomes import KnownOutcome, good_or_ba
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from mlflow_rank.workflow.studies.registered_versions import PlacedVersion
+    from mlflow_rank.workflow.studies.gathering.registered_versions import PlacedVersion
 
 OUTCOME = "outcome"  # a version's tag: good or bad
 
@@ -49,7 +49,7 @@ def outcomes_of(
         return placed(written or (), table, {})
     from mlflow_rank.registry.clients.connection import connected_client
     from mlflow_rank.registry.runs.run_documents import DocumentedRuns
-    from mlflow_rank.workflow.studies.registered_versions import RegisteredVersions
+    from mlflow_rank.workflow.studies.gathering.registered_versions import RegisteredVersions
 
     client = connected_client(tracking_uri)
     versions = RegisteredVersions(DocumentedRuns(client), Silence()).placed(models)
@@ -71,7 +71,7 @@ def _tagged(client: MlflowClient, versions: Sequence[PlacedVersion]) -> tuple[Kn
 
 def _places(versions: Sequence[PlacedVersion]) -> dict[str, Place]:
     """Return where versions are in the table, by address, and by number where there is one model only."""
-    from mlflow_rank.workflow.studies.registered_versions import version_places
+    from mlflow_rank.workflow.studies.gathering.registered_versions import version_places
 
     places = version_places(versions)
     if len({each.version.model for each in versions}) == 1:

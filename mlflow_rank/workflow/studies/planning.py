@@ -11,9 +11,9 @@ from mlflow_rank.errors import UsageError
 from mlflow_rank.probes.group_intervals import INTRACLASS
 from mlflow_rank.probes.tasks import parse_task
 from mlflow_rank.registry.runs.measured_rank import Document, MeasuredRank, read_ranks, section
-from mlflow_rank.studies.planning import Labelling, Listening, Plan, plan_need
-from mlflow_rank.studies.power import Question, TestItems, independent_discordance
-from mlflow_rank.studies.rank_size import (
+from mlflow_rank.studies.planning.plan import Labelling, Listening, Plan, plan_need
+from mlflow_rank.studies.planning.power import Question, TestItems, independent_discordance
+from mlflow_rank.studies.planning.rank_size import (
     ALIKE,
     FRAMES_PER_SECOND,
     RankSize,

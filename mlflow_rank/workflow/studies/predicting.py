@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from mlflow_rank.reports.studies.prediction_report import report
+from mlflow_rank.reports.studies.prediction.report import report
 from mlflow_rank.reports.studies.report import StudyReport
-from mlflow_rank.studies.prediction import Manner, PredictionStudy, ensure_ranks, predict
+from mlflow_rank.studies.prediction.study import Manner, PredictionStudy, ensure_ranks, predict
 from mlflow_rank.studies.trajectories import Trajectories
 from mlflow_rank.workflow.progress import Progress
-from mlflow_rank.workflow.studies.window import Window
+from mlflow_rank.workflow.studies.gathering.window import Window
 
 
 @dataclass(frozen=True, slots=True)

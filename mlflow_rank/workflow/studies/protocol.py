@@ -11,7 +11,7 @@ from mlflow_rank.policy.load import Policy
 from mlflow_rank.policy.model import PromotionPolicy, WatchPolicy
 from mlflow_rank.probes.tasks import parse_task
 from mlflow_rank.registry.runs.measured_rank import section
-from mlflow_rank.reports.studies.protocol_statement import Practice, ProtocolStatement, state
+from mlflow_rank.reports.studies.protocol.statement import Practice, ProtocolStatement, state
 from mlflow_rank.spectra.convention import PRESETS
 from mlflow_rank.spectra.metrics import METRICS
 from mlflow_rank.speech.sampling import Sampling
@@ -19,7 +19,7 @@ from mlflow_rank.studies.conventions import Conventions, Setting
 from mlflow_rank.workflow.piloting import PilotRequest
 from mlflow_rank.workflow.policies import read_policies
 from mlflow_rank.workflow.studies.document_files import read_part
-from mlflow_rank.workflow.studies.measured_conventions import conventions_of
+from mlflow_rank.workflow.studies.gathering.measured_conventions import conventions_of
 
 _OF_REQUEST = ("draws", "seed", "test_share", "pooling")
 

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from mlflow_rank.monitoring.checkpoint_form import CheckpointForm
 from mlflow_rank.speech.sampling import Sampling
 from mlflow_rank.workflow import PilotRequest, RankRequest, Setting
-from mlflow_rank.workflow.studies.assessing_checkpoints import AssessmentPlan
+from mlflow_rank.workflow.studies.gathering.assessing_checkpoints import AssessmentPlan
 
 FORM = CheckpointForm("module:listeners:plain@{path}")
 """How the checkpoints of `train` are loaded."""

@@ -11,7 +11,7 @@ from pasts import past
 
 from mlflow_rank.errors import MeasurementError, UsageError
 from mlflow_rank.evidence.strict_yaml import DocumentError
-from mlflow_rank.reports.studies.proposed_policy import PolicyTerms
+from mlflow_rank.reports.studies.calibration.proposed_policy import PolicyTerms
 from mlflow_rank.workflow.policies import read_policies
 from mlflow_rank.workflow.progress import Silence
 from mlflow_rank.workflow.studies.calibrating import Calibrated, CalibrationRequest, calibrate_table, write_policy

@@ -12,8 +12,8 @@ import pytest
 from scipy import special
 
 from mlflow_rank.errors import UsageError
-from mlflow_rank.reports.studies.plan_report import report
-from mlflow_rank.studies.planning import Plan
+from mlflow_rank.reports.studies.planning.report import report
+from mlflow_rank.studies.planning.plan import Plan
 from mlflow_rank.workflow.studies.planning import PlanRequest, plan
 
 T = float(special.stdtrit(11, 0.975))  # of the 12 speakers that a made pilot tests

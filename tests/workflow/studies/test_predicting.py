@@ -17,8 +17,8 @@ from mlflow_rank.policy.decide import decide
 from mlflow_rank.policy.decision import Deny
 from mlflow_rank.reports.studies.report import StudyReport
 from mlflow_rank.workflow.progress import Silence
+from mlflow_rank.workflow.studies.gathering.window import Window
 from mlflow_rank.workflow.studies.predicting import PredictionRequest, predicted
-from mlflow_rank.workflow.studies.window import Window
 
 NOBODY = TrustStore(apiVersion="mlflow-rank/v1", kind="TrustStore", keys=())
 

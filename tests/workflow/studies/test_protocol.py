@@ -13,9 +13,9 @@ from exemptions import exemption_text
 
 from mlflow_rank.errors import UsageError
 from mlflow_rank.evidence.canonical import digest_of
-from mlflow_rank.reports.studies.protocol_report import markdown, report
-from mlflow_rank.reports.studies.protocol_rules import briefly
-from mlflow_rank.reports.studies.protocol_statement import MOST_LINES, MOST_WORDS, NEVER
+from mlflow_rank.reports.studies.protocol.report import markdown, report
+from mlflow_rank.reports.studies.protocol.rules import briefly
+from mlflow_rank.reports.studies.protocol.statement import MOST_LINES, MOST_WORDS, NEVER
 from mlflow_rank.workflow.policies import read_policies
 from mlflow_rank.workflow.studies.comparing import compare
 from mlflow_rank.workflow.studies.protocol import protocol

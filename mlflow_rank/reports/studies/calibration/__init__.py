@@ -1,0 +1,1 @@
+"""How a calibration is shown, and the policy that it proposes."""

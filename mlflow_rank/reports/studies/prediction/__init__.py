@@ -1,0 +1,1 @@
+"""How a study of prediction is shown."""

@@ -1,0 +1,1 @@
+"""How an organisation measures, on one page."""

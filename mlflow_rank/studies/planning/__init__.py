@@ -1,0 +1,1 @@
+"""What it takes: power of a pilot, audio for a rank, cost."""

@@ -1,0 +1,1 @@
+"""Whether one foretells the other in a run not seen: learners, rivals, triage."""
