@@ -54,7 +54,7 @@ ENCODER = all_of(
         show_default=True,
         help="A Hugging Face directory or id; torchaudio:BUNDLE[@STATE]; module:PACKAGE.MODULE:FACTORY[@STATE]; "
         "models:/NAME/VERSION, models:/NAME@ALIAS or runs:/ID/PATH; starter; log-mel. With random: in front: the same "
-        "architecture with random weights.",
+        "architecture with random weights; shuffled: its own weights, each tensor in another order.",
     ),
     LAYERS,
 )

@@ -10,6 +10,7 @@ from mlflow_rank.encoders.export import ExportRecord, read_export
 from mlflow_rank.encoders.huggingface import load_huggingface
 from mlflow_rank.encoders.log_mel import load_log_mel
 from mlflow_rank.encoders.precision import choose_precision
+from mlflow_rank.encoders.shuffled_weights import shuffle
 from mlflow_rank.encoders.specs import (
     EncoderSpec,
     HuggingFaceSource,
@@ -20,6 +21,7 @@ from mlflow_rank.encoders.specs import (
 )
 from mlflow_rank.encoders.torch_encoder import TorchEncoder
 from mlflow_rank.encoders.torchaudio_bundles import load_bundle
+from mlflow_rank.encoders.weights import state_tensors, weights_digest
 from mlflow_rank.errors import UsageError
 
 
@@ -37,12 +39,13 @@ def load_encoder(
     Args:
         spec: a Hugging Face directory or hub id, `starter`, `torchaudio:BUNDLE[@STATE_FILE]`,
             `module:PACKAGE.MODULE:FACTORY[@STATE_FILE]`, or a directory written by `export_encoder`; each optionally
-            after `random:`, for the same architecture with random weights.
+            after `random:`, for the same architecture with random weights, or after `shuffled:`, for the same weights
+            with the entries of each tensor in a random order.
         layers: "all" (as None), "last" or e.g. "0,3,6-12"; for `module:` comma-separated name patterns.
         device: "auto", "cpu" or "cuda".
         dtype: "float32", or "bfloat16" for a forward pass under autocast.
         trust_remote_code: run code that comes with a Hugging Face checkpoint.
-        seed: what random weights are drawn from; of no effect without `random:`.
+        seed: what random weights and orders are drawn from; of no effect without `random:` or `shuffled:`.
 
     Raises:
         UsageError: no such model, device or layer, weights that do not fit or would execute code, …; it says which.
@@ -50,20 +53,28 @@ def load_encoder(
     parsed = parse_spec(spec)
     precision = choose_precision(device, dtype)
     drawn = seed if parsed.random else None
-    origin: dict[str, object] = {"weights": "random", "seed": seed} if parsed.random else {"weights": "as stored"}
+    weights = "random" if parsed.random else "shuffled"
+    origin: dict[str, object] = {"weights": "as stored"} if parsed.as_stored else {"weights": weights, "seed": seed}
     record = _exported(parsed)
     if record is None:
         anatomy = _dissect(parsed, layers, seed=drawn, trust_remote_code=trust_remote_code)
+        if parsed.shuffled:
+            shuffle(anatomy.module, seed)
         return TorchEncoder(spec, anatomy, precision, layers_asked=layers or "all", **origin)
     inner = EncoderSpec(spec, record.source(), random=parsed.random)
     asked = layers or record.layers
     anatomy = _dissect(inner, asked, seed=drawn, trust_remote_code=trust_remote_code)
     origin |= {"exported_from": dict(record.origin)}
+    before = None
+    if parsed.shuffled:
+        before = weights_digest(state_tensors(anatomy.module))
+        shuffle(anatomy.module, seed)
     encoder = TorchEncoder(spec, anatomy, precision, layers_asked=asked, **origin)
-    if not parsed.random and encoder.digest != record.digest:
+    lying_there = before or encoder.digest
+    if not parsed.random and lying_there != record.digest:
         raise UsageError(
             "the weights in this directory are not those that were exported into it",
-            got=encoder.digest,
+            got=lying_there,
             expected=f"{record.digest}, as encoder.json says",
             remedy="export or download it again",
         )

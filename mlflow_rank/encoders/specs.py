@@ -1,4 +1,4 @@
-"""What a `--model` text means: where an encoder comes from, and whether its weights are to be random."""
+"""What a `--model` text means: where an encoder comes from, and whether its weights are to be random or shuffled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ LOG_MEL = "log-mel"
 
 _FORMS = (
     "a Hugging Face directory or hub id, starter, log-mel, torchaudio:BUNDLE[@STATE_FILE], "
-    "module:PACKAGE.MODULE:FACTORY[@STATE_FILE], models:/… or runs:/…, each optionally after random:"
+    "module:PACKAGE.MODULE:FACTORY[@STATE_FILE], models:/… or runs:/…, each optionally after random: (or, but for "
+    "models:/… and runs:/…, after shuffled:)"
 )
 
 
@@ -55,11 +56,21 @@ Source = HuggingFaceSource | TorchaudioSource | ModuleSource | LogMelSource
 
 @dataclass(frozen=True, slots=True)
 class EncoderSpec:
-    """A parsed `--model` text; `random` asks for the same architecture with seeded random weights."""
+    """A parsed `--model` text.
+
+    `random` asks for the same architecture with seeded random weights, `shuffled` for the weights as stored with the
+    entries of each tensor in a seeded order.
+    """
 
     text: str
     source: Source
     random: bool = False
+    shuffled: bool = False
+
+    @property
+    def as_stored(self) -> bool:
+        """Whether the weights are those that lie where the text says."""
+        return not (self.random or self.shuffled)
 
 
 def parse_spec(text: str) -> EncoderSpec:
@@ -70,19 +81,21 @@ def parse_spec(text: str) -> EncoderSpec:
 
     >>> parse_spec("random:torchaudio:HUBERT_BASE")
     EncoderSpec(text='random:torchaudio:HUBERT_BASE',
-                source=TorchaudioSource(bundle='HUBERT_BASE', state=None), random=True)
+                source=TorchaudioSource(bundle='HUBERT_BASE', state=None), random=True, shuffled=False)
     >>> parse_spec("facebook/hubert-base-ls960").source
     HuggingFaceSource(location='facebook/hubert-base-ls960')
     """
-    plain = text.removeprefix("random:")
+    random, shuffled = text.startswith("random:"), text.startswith("shuffled:")
+    plain = text.partition(":")[2] if random or shuffled else text
     if plain == LOG_MEL and plain != text:
-        raise UsageError("log-mel features have no weights to draw at random", got=text, expected=LOG_MEL)
-    return EncoderSpec(text, _parse_source(plain, text), random=plain != text)
+        done = "draw at random" if random else "shuffle"
+        raise UsageError(f"log-mel features have no weights to {done}", got=text, expected=LOG_MEL)
+    return EncoderSpec(text, _parse_source(plain, text), random, shuffled)
 
 
 def _parse_source(plain: str, text: str) -> Source:
     scheme, _, rest = plain.partition(":")
-    if not plain.strip() or scheme == "random":
+    if not plain.strip() or scheme in ("random", "shuffled"):
         raise UsageError("this names no encoder", got=repr(text), expected=_FORMS)
     if scheme in ("models", "runs") and rest.startswith("/"):
         raise UsageError(

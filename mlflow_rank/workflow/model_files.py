@@ -20,8 +20,8 @@ def files_digest(resolved: ResolvedModel, encoder: TorchEncoder, progress: Progr
     """Return the digest of the files that a model is made of; None for log-mel features, which are none.
 
     What names a directory of files by itself (a checkpoint, a model in MLflow) is hashed as it lies there. Anything
-    else (a hub's id, a torchaudio bundle, a module, random weights, a directory with links in it) has no files of its
-    own: then the encoder is exported, and those files are hashed.
+    else (a hub's id, a torchaudio bundle, a module, random or shuffled weights, a directory with links in it) has no
+    files of its own: then the encoder is exported, and those files are hashed.
     """
     directory = directory_of(resolved)
     if directory is not None:
@@ -51,7 +51,7 @@ def directory_of(resolved: ResolvedModel) -> Path | None:
     if resolved.files is not None:
         return resolved.files
     spec = parse_spec(resolved.loadable)
-    if spec.random or not isinstance(spec.source, HuggingFaceSource):
+    if not spec.as_stored or not isinstance(spec.source, HuggingFaceSource):
         return None
     directory = Path(spec.source.location).expanduser()
     return directory if directory.is_dir() else None

@@ -22,7 +22,7 @@ from mlflow_rank.workflow.model_files import files_digest
 from mlflow_rank.workflow.progress import Progress
 from mlflow_rank.workflow.setting import Setting
 
-RANDOM = "random:"
+RANDOM, SHUFFLED = "random:", "shuffled:"
 MOST_WORKERS, MINUTES_PER_WORKER = 4, 20  # each worker holds an encoder in memory of its own
 
 
@@ -90,12 +90,17 @@ def subjects(
             champion = _load(against, setting, Path(downloads) / "champion", progress)
         if setting.control and candidate.spec != LOG_MEL:  # which has no weights to draw at random
             progress.say("the control: the same architecture with random weights")
-            call = replace(candidate.call, spec=f"{RANDOM}{candidate.call.spec.removeprefix(RANDOM)}")
-            control = Subject(f"{RANDOM}{setting.model.removeprefix(RANDOM)}", call, call.load())
+            call = replace(candidate.call, spec=_randomised(candidate.call.spec))
+            control = Subject(_randomised(setting.model), call, call.load())
         if log_mel:
             call = EncoderCall(LOG_MEL, None, setting.device, setting.dtype, setting.trust_remote_code, setting.seed)
             baseline = Subject(LOG_MEL, call, call.load())
         yield Subjects(candidate, control, baseline, champion)
+
+
+def _randomised(spec: str) -> str:
+    """Return the `--model` text of the same architecture with random weights."""
+    return f"{RANDOM}{spec.removeprefix(RANDOM).removeprefix(SHUFFLED)}"
 
 
 def _load(spec: str, setting: Setting, downloads: Path, progress: Progress) -> Subject:

@@ -24,6 +24,7 @@ _RUN = re.compile(r"runs:/(?P<run_id>[^/]+)/(?P<path>.+)")
 _FORMS = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/m-MODEL_ID or runs:/RUN_ID/PATH"
 
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
+_OTHER_WEIGHTS = ("random:", "shuffled:")  # in front of an address: its architecture, not what it holds
 _DEEPEST = 4  # pyfunc keeps an artifact two folders down, transformers one; two more for a folder logged as it was
 _PREPROCESSOR = "preprocessor_config.json"
 
@@ -32,10 +33,10 @@ _PREPROCESSOR = "preprocessor_config.json"
 class ResolvedModel:
     """A model named by `spec`, and what `load_encoder` takes for it.
 
-    `loadable` is a local directory, after `random:` where the spec had it, or the spec itself where MLflow has no part
+    `loadable` is a local directory, after `random:` or `shuffled:` where the spec had it, or the spec itself where MLflow has no part
     in it. `version` is the registered version that the name or alias pointed at, `run_id` the run that logged it; both
     None where there is none. `files` is the directory with all that MLflow keeps of the model, None where MLflow has no
-    part in it, or where random weights are asked for.
+    part in it, or where random or shuffled weights are asked for.
     """
 
     spec: str
@@ -63,7 +64,8 @@ def resolve_model(spec: str, *, into: Path, tracking_uri: str | None = None) -> 
     >>> resolve_model("facebook/hubert-base-ls960", into=Path("unused")).loadable
     'facebook/hubert-base-ls960'
     """
-    prefix, address = ("random:", spec.removeprefix("random:")) if spec.startswith("random:") else ("", spec)
+    prefix = next((each for each in _OTHER_WEIGHTS if spec.startswith(each)), "")
+    address = spec.removeprefix(prefix)
     if not address.startswith(("models:/", "runs:/")):
         return ResolvedModel(spec, spec)
     forms = [form.fullmatch(address) for form in (_LOGGED_MODEL, _VERSION, _ALIAS, _RUN)]

@@ -1,0 +1,1 @@
+"""How a study of short sounds is shown."""

@@ -1,0 +1,1 @@
+"""Rank and pilot of short sounds, under length, number, stride and gaps; how many clips a precision takes."""

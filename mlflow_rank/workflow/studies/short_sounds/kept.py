@@ -1,0 +1,60 @@
+"""Readings of sounds on disk, so that a study that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow_rank.errors import MeasurementError
+from mlflow_rank.studies.short_sounds.readings import SoundReading, read_sound_reading
+
+FORMAT = 1  # raise it when what is kept, or what it is kept by, changes meaning
+_DIGITS = 24  # of a digest in a file's name
+
+
+@dataclass(frozen=True, slots=True)
+class KeptReadings:
+    """A directory with a file for each pass, by everything that its numbers depend on; None keeps nothing."""
+
+    directory: Path | None
+
+    def read(self, identity: Mapping[str, object]) -> list[SoundReading] | None:
+        """Return the readings of a pass; None where it is not there, or damaged."""
+        if self.directory is None:
+            return None
+        try:
+            said = json.loads(self._file(self.directory, identity).read_text(encoding="utf-8"))
+            return [read_sound_reading(each) for each in said["readings"]]
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def write(self, identity: Mapping[str, object], readings: Sequence[SoundReading]) -> None:
+        """Keep the readings of a pass, all of them or nothing.
+
+        Raises:
+            MeasurementError: they cannot be written.
+        """
+        if self.directory is None:
+            return
+        said = {"kind": "SoundReadings", "identity": identity, "readings": [each.document() for each in readings]}
+        file = self._file(self.directory, identity)
+        partial = file.with_suffix(f".{os.getpid()}.part")
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(said, allow_nan=False), encoding="utf-8")
+            partial.replace(file)
+        except OSError as error:
+            raise MeasurementError(
+                "the result cannot be kept",
+                got=f"{self.directory}: {error.strerror or error}",
+                expected="a directory that can be written to",
+                remedy="choose another with --keep",
+            ) from error
+
+    def _file(self, directory: Path, identity: Mapping[str, object]) -> Path:
+        text = json.dumps({"format": FORMAT, **identity}, sort_keys=True)
+        return directory / f"sounds-{hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]}.json"
