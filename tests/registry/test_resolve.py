@@ -47,8 +47,10 @@ def test_a_model_on_this_machine_is_read_where_it_lies(addresses: dict[str, str]
 def test_random_weights_of_a_registered_model_are_asked_for_by_prefix(
     addresses: dict[str, str], tmp_path: Path
 ) -> None:
-    plain, random = (resolve_model(f"{prefix}{addresses['alias']}", into=tmp_path) for prefix in ("", "random:"))
-    assert random.loadable == f"random:{plain.loadable}"
+    plain = resolve_model(addresses["alias"], into=tmp_path)
+    for prefix in ("random:", "shuffled:"):
+        other = resolve_model(f"{prefix}{addresses['alias']}", into=tmp_path)
+        assert (other.loadable, other.files) == (f"{prefix}{plain.loadable}", None)
 
 
 @pytest.mark.parametrize("spec", ["starter", "facebook/hubert-base-ls960", "./models/x", "random:starter"])

@@ -33,10 +33,10 @@ _PREPROCESSOR = "preprocessor_config.json"
 class ResolvedModel:
     """A model named by `spec`, and what `load_encoder` takes for it.
 
-    `loadable` is a local directory, after `random:` or `shuffled:` where the spec had it, or the spec itself where MLflow has no part
-    in it. `version` is the registered version that the name or alias pointed at, `run_id` the run that logged it; both
-    None where there is none. `files` is the directory with all that MLflow keeps of the model, None where MLflow has no
-    part in it, or where random or shuffled weights are asked for.
+    `loadable` is a local directory, after `random:` or `shuffled:` where the spec had it, or the spec itself where
+    MLflow has no part in it. `version` is the registered version that the name or alias pointed at, `run_id` the run
+    that logged it; both None where there is none. `files` is the directory with all that MLflow keeps of the model,
+    None where MLflow has no part in it, or where random or shuffled weights are asked for.
     """
 
     spec: str
