@@ -23,6 +23,10 @@ from mlflow_rank.cli.decide import decide_command
 from mlflow_rank.cli.measure import measure_command
 from mlflow_rank.cli.pilot import pilot_command
 from mlflow_rank.cli.promote import promote_command
+from mlflow_rank.cli.study.calibrate import calibrate_command
+from mlflow_rank.cli.study.correlate import correlate_command
+from mlflow_rank.cli.study.predict import predict_command
+from mlflow_rank.cli.study.short_sounds import short_sounds_command
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -33,13 +37,18 @@ CONDA = yaml.safe_load((ROOT / "conda.yaml").read_text(encoding="utf-8"))
 NOT_IN_MLPROJECT = {"tracking_uri", "experiment", "run_name", "mlflow"}
 NOT_IN_MLPROJECT |= {"cache", "resume", "intervals", "trust_remote_code", "passphrase_file"}
 OF_DECIDING_ONLY = {"output"}  # what measures keeps its results in the run
+STUDIES = {
+    "correlate": correlate_command, "predict": predict_command, "calibrate": calibrate_command,
+    "short_sounds": short_sounds_command,
+}  # fmt: skip
 LEFT_OUT = dict.fromkeys(("main", "measure", "pilot"), NOT_IN_MLPROJECT | OF_DECIDING_ONLY) | {
     "decide": NOT_IN_MLPROJECT,
     "promote": NOT_IN_MLPROJECT - {"tracking_uri"} | {"json"},  # the registry may be elsewhere; a flag takes no `none`
+    **dict.fromkeys(STUDIES, NOT_IN_MLPROJECT | {"force", "quick"}),  # flags, as above
 }
 VERBS = {
     "main": assess_command, "measure": measure_command, "pilot": pilot_command, "decide": decide_command,
-    "promote": promote_command,
+    "promote": promote_command, **STUDIES,
 }  # fmt: skip
 ARGUMENTS = {"promote": {"version": "models:/encoder/7"}}  # what has no default
 OTHER_DEFAULTS = {
@@ -131,9 +140,10 @@ def test_the_command_passes_each_parameter_to_its_option(entry_point: str) -> No
     defaults = {name: each["default"] for name, each in parameters.items() if "default" in each}
     words = shlex.split(command.format(**defaults, **arguments))
     verb = VERBS[entry_point]
-    assert words[:4] == ["python", "-m", "mlflow_rank", verb.name]
+    called = ["python", "-m", "mlflow_rank", *(["study"] if entry_point in STUDIES else []), verb.name]
+    assert words[: len(called)] == called
 
-    given = verb.make_context("verb", words[4:]).params
+    given = verb.make_context("verb", words[len(called) :]).params
     alone = verb.make_context("verb", list(arguments.values())).params
     ours = {"control", "policy"}  # where the project differs from the verb, see OTHER_DEFAULTS
 

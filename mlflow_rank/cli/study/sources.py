@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from mlflow_rank.workflow.studies.gathering.window import Window
 
 
+STARTER = "starter"  # the labels that are taken where none are given
+
+
 class Names(click.ParamType[tuple[str, ...]]):
     """Names separated by commas; `none` and nothing are no name."""
 
@@ -178,7 +181,7 @@ def sources_of(options: Mapping[str, Any]) -> Sources:
     return Sources(
         tables=options["table"],
         form=CheckpointForm(options["loaded_as"], options["step_pattern"]),
-        assess_versions=_labels_are_named(),
+        assess_versions=options["labels"] not in (None, STARTER),  # labels of one's own: meant to be used
         **{name: options[name] for name in ("checkpoints", "runs", "versions", "loss", "at_most")},
     )
 
@@ -201,10 +204,3 @@ def plan_of(options: Mapping[str, Any]) -> AssessmentPlan:
         loaded_as=options["loaded_as"],
         max_failed=options["max_failed"],
     )
-
-
-def _labels_are_named() -> bool:
-    """Return whether `--labels` was given: then versions of which nothing is known are assessed too."""
-    context = click.get_current_context(silent=True)
-    source = None if context is None else context.get_parameter_source("labels")
-    return source is not None and source is not click.core.ParameterSource.DEFAULT
