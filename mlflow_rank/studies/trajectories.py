@@ -34,6 +34,14 @@ class Outcome:
     metric: str
     lower_is_better: bool = False
 
+    @property
+    def settings(self) -> str:
+        """How the names of its task's settings begin in the conventions: `pilot.keyword.`, in both domains."""
+        name = self.name.removeprefix("pilot_")
+        if self.domain == "out_of_domain":  # a task in domain may itself be called so
+            name = name.removesuffix("_ood")
+        return f"pilot.{name.replace('.', '_')}."
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

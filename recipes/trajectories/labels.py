@@ -32,5 +32,7 @@ def fewer(corpus: StarterCorpus, name: str, into: Path) -> Path:
             kept.append(row | {"path": str(manifest.parent / row["path"])})
     into.mkdir(parents=True, exist_ok=True)
     path = into / manifest.name
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept), encoding="utf-8")
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:  # one written anew would have all heard again
+        path.write_text(text, encoding="utf-8")
     return path

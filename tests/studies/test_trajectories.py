@@ -29,6 +29,18 @@ TABLE = Trajectories(
 )
 
 
+@pytest.mark.parametrize(
+    ("name", "domain", "begin"),
+    [
+        ("pilot_keyword", "in_domain", "pilot.keyword."),
+        ("pilot_keyword_ood", "out_of_domain", "pilot.keyword."),
+        ("pilot_label_v1.2_ood", "in_domain", "pilot.label_v1_2_ood."),
+    ],
+)
+def test_an_outcome_finds_the_settings_of_its_task(name: str, domain: str, begin: str):
+    assert Outcome(name, "any", domain, "balanced_accuracy").settings == begin
+
+
 def test_observations_stand_in_order_of_run_step_and_layer():
     assert [(each.run, each.step) for each in TABLE.observations] == [("a", 5), ("a", 20), ("b", 10)]
     assert (TABLE.runs, TABLE.layers, TABLE.steps("a")) == (("a", "b"), (0, 1), (5, 20))

@@ -31,7 +31,7 @@ class Quantity:
 
     def said(self, value: float) -> float:
         """Return a value as people know it: an error rate is no negative number."""
-        return -value if self.lower_is_better else value
+        return 0.0 - value if self.lower_is_better else value  # which has no -0
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ class NotEnough:
         return {"not_enough": self.what, "n": self.n, "minimum": self.minimum}
 
 
+# One training given twice, or a score that is at its end: that nothing differs says nothing of how far it may.
+_ALL_ALIKE = NotEnough("numbers that differ between trainings of one recipe", 0, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Spread:
     """The standard deviation `sd` between trainings at one step, pooled over `cells` steps.
@@ -173,7 +177,8 @@ def _of_rank(table: Trajectories, name: str) -> RankEnvelope | NotEnough:
     lacking = [spread for spread in spreads.values() if isinstance(spread, NotEnough)]
     if lacking or not spreads:
         return lacking[0] if lacking else NotEnough("trainings of one recipe", 0, LEAST_REPEATS)
-    return RankEnvelope(name, {layer: spread for layer, spread in spreads.items() if isinstance(spread, Spread)})
+    known = {layer: spread for layer, spread in spreads.items() if isinstance(spread, Spread)}
+    return RankEnvelope(name, known) if any(spread.sd > 0 for spread in known.values()) else _ALL_ALIKE
 
 
 def _of_score(table: Trajectories, name: str) -> ScoreEnvelope | NotEnough:
@@ -183,4 +188,6 @@ def _of_score(table: Trajectories, name: str) -> ScoreEnvelope | NotEnough:
             at_step = best.setdefault(each.step, {})
             at_step[each.run] = max(score, at_step.get(each.run, -math.inf))
     spread = spread_of(list(best.values()))
-    return spread if isinstance(spread, NotEnough) else ScoreEnvelope(name, spread)
+    if isinstance(spread, NotEnough):
+        return spread
+    return ScoreEnvelope(name, spread) if spread.sd > 0 else _ALL_ALIKE

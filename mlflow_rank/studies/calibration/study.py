@@ -201,7 +201,10 @@ def _worth(cases: Sequence[Case], quantity: Quantity, separation: Separation, th
 
 def _limit(quantity: Quantity, threshold: Threshold) -> float:
     scale = 10 ** DIGITS[quantity.of]
-    return quantity.said((math.floor(threshold.value * scale) + 1) / scale)
+    steps = math.floor(threshold.value * scale) + 1
+    while steps / scale <= threshold.value:  # .57 times 10,000 is a little less than 5,700
+        steps += 1
+    return quantity.said(steps / scale)
 
 
 def _can_be_asked(quantity: Quantity, limit: float) -> bool:

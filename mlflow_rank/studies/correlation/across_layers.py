@@ -23,6 +23,7 @@ from mlflow_rank.studies.correlation.shifts import chance
 from mlflow_rank.studies.enough import NotEnough, Unknown
 
 VIEW = "checkpoint"
+NO_WHOLE = NotEnough("checkpoints at which every layer has a rank and a score", 0, 1)
 Array = NDArray[np.float64]
 
 
@@ -83,6 +84,8 @@ def _over_layers(given: Checkpoints, statistic: str, settings: StudySettings, se
     count = len(given.layers)
     if count < settings.minimum.layers:
         return NotEnough("layers of a checkpoint", count, settings.minimum.layers)
+    if not given.ranks:
+        return NO_WHOLE
     turns = (np.arange(count)[:, None] + np.arange(count)[None, :]) % count
     shifts, by_run = [], {}
     for run, ranks in given.ranks.items():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mlflow_rank.studies.correlation.across_layers import Checkpoints, interval_over_runs
+from mlflow_rank.studies.correlation.across_layers import NO_WHOLE, Checkpoints, interval_over_runs
 from mlflow_rank.studies.correlation.estimate import Estimate, Found
 from mlflow_rank.studies.correlation.settings import StudySettings
 from mlflow_rank.studies.enough import NotEnough
@@ -64,7 +64,8 @@ class LayerRegret:
 def regret(given: Checkpoints, names: tuple[str, str], settings: StudySettings, seed: int) -> LayerRegret:
     """Return the layer-choice regret of a (predictor, outcome). Of equal layers the lowest is chosen."""
     if len(given.layers) < settings.minimum.layers or not given.ranks:
-        missing = NotEnough("layers of a checkpoint", len(given.layers), settings.minimum.layers)
+        few = len(given.layers) < settings.minimum.layers
+        missing = NotEnough("layers of a checkpoint", len(given.layers), settings.minimum.layers) if few else NO_WHOLE
         nothing = dict.fromkeys(CHOICES, missing)
         others = {name: each for name, each in nothing.items() if name not in ("rank", "pilot")}
         return LayerRegret(*names, len(given.ranks), given.count, nothing, others, {}, {})

@@ -140,8 +140,9 @@ class Plan:
 
     @property
     def score_half_width(self) -> float:
-        """Half the 95 % interval of a score on these items, by Wilson, with what they are worth as independent ones."""
-        worth = self.test_items / design_effect(self.test_items, self.test_speakers, self.expected.intraclass)
+        """Half the 95 % interval of one encoder's score on its items, by Wilson, at what they are worth independent."""
+        items, speakers = (max(getattr(each, what) for each in self.needs) for what in ("items", "speakers"))
+        worth = items / design_effect(items, speakers, self.expected.intraclass)
         return half_width(self.expected.accuracy, worth)
 
     @property

@@ -22,6 +22,7 @@ from mlflow_rank.probes.group_intervals import INTRACLASS
 MOST_ITEMS = 10_000_000  # nobody labels more; what these do not show, no number of items does
 MOST_SPEAKERS = 1_000_000
 FEWEST_SPEAKERS = 2  # the jackknife leaves one out
+_NEARLY_ALL = 1.0 - 1e-12  # of the items: a share that is still below 1
 NO_OTHER_TAIL = 5.0  # noncentrality from which less than 1e-6 lies beyond the other end; scipy gives NaN further out
 
 
@@ -216,11 +217,11 @@ def resolvable(question: Question, expected: TestItems, items: int, speakers: in
 
 
 def _shows(question: Question, expected: TestItems, size: float, items: int, speakers: int) -> bool:
-    if not 0.0 < size < 1.0:
-        return size >= 1.0
+    if not 0.0 < size < _NEARLY_ALL:
+        return size >= _NEARLY_ALL
     asked = replace(question, size=size)
     if expected.discordance is not None:  # who differ by more disagree on more
-        expected = replace(expected, discordance=min(max(expected.discordance, size), 1.0 - 1e-12))
+        expected = replace(expected, discordance=min(max(expected.discordance, size), _NEARLY_ALL))
     return power(asked, expected, items, speakers) >= question.power
 
 

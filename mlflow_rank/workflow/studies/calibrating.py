@@ -14,6 +14,7 @@ from mlflow_rank.reports.studies.calibration.proposed_policy import PolicyTerms,
 from mlflow_rank.reports.studies.calibration.proposed_rules import RANK_NAMES
 from mlflow_rank.reports.studies.calibration.report import calibration_report
 from mlflow_rank.reports.studies.report import StudyReport
+from mlflow_rank.reports.untrusted_text import plain
 from mlflow_rank.studies.calibration.cases import BEST, Layer, Place, cases_of
 from mlflow_rank.studies.calibration.retraining_envelope import retraining_envelope
 from mlflow_rank.studies.calibration.study import Calibration, calibrate
@@ -87,7 +88,7 @@ def calibrate_table(
     unmatched = (*cases.unmatched, *nobodys)
     for what, names in (("without an outcome", cases.unlabelled), ("in the outcomes and nowhere else", unmatched)):
         for name in names[:5]:
-            progress.say(f"{what}: {name}")
+            progress.say(plain(f"{what}: {name}"))
         if len(names) > 5:
             progress.say(f"{what}: {len(names) - 5} more")
     if outcomes and not cases.cases:
@@ -199,8 +200,7 @@ def _chances(table: Trajectories, scores: tuple[str, ...]) -> dict[str, float]:
     chances = {}
     for name in scores:
         outcome = table.outcome(name)
-        part = outcome.name.removeprefix("pilot_").removesuffix("_ood").replace(".", "_")
-        classes = table.conventions.settings.get(f"pilot.{part}.classes")
+        classes = table.conventions.settings.get(f"{outcome.settings}classes")
         if outcome.metric.startswith("balanced") and isinstance(classes, int) and classes > 1:
             chances[name] = 1.0 / classes
     return chances

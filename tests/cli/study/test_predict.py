@@ -46,7 +46,7 @@ def test_it_says_whether_ranks_are_good_enough_and_leaves_files(predict: Predict
     result = predict("--output", "study", runs=4)
 
     assert result.exit_code == 0, result.output
-    assert "keyword in domain: ranks are good enough for triage." in result.stdout
+    assert "Keyword in domain: ranks are good enough for triage." in result.stdout
     assert "approves nothing" in result.stdout
     assert json.loads((tmp_path / "study" / "study.json").read_text())["kind"] == "PredictionStudy"
     assert "ranks and step" in (tmp_path / "study" / "study.html").read_text()

@@ -94,10 +94,10 @@ def test_scores_are_compared_at_the_best_layer() -> None:
 
 
 def test_only_runs_that_repeat_the_recipe_and_steps_that_they_share_count() -> None:
-    ranks = {"a": [[10.0], [11.0]], "b": [[10.0]], "other": [[99.0], [99.0]]}
+    ranks = {"a": [[10.0], [11.0]], "b": [[20.0]], "other": [[99.0], [99.0]]}
     envelope = retraining_envelope(table(ranks), ["a", "b"], ranks=["rank_frame"], scores=[]).ranks["rank_frame"]
     assert isinstance(envelope, RankEnvelope)
-    assert envelope.layers[0] == Spread(0.0, runs=2, cells=1)
+    assert envelope.layers[0] == Spread(pytest.approx(math.log(2) / math.sqrt(2)), runs=2, cells=1)
 
 
 def test_one_training_is_not_enough_and_that_is_said_with_numbers() -> None:
@@ -112,3 +112,9 @@ def test_one_training_is_not_enough_and_that_is_said_with_numbers() -> None:
 def test_a_run_that_is_not_there_is_refused() -> None:
     with pytest.raises(UsageError, match="no such training run"):
         retraining_envelope(table({"a": [[10.0]]}), ["a", "b"], ranks=["rank_frame"], scores=[])
+
+
+def test_trainings_that_do_not_differ_at_all_leave_no_envelope() -> None:
+    twice = table({"a": [[10.0], [11.0]], "b": [[10.0], [11.0]]})
+    found = retraining_envelope(twice, ["a", "b"], ranks=["rank_frame"], scores=[]).ranks["rank_frame"]
+    assert str(found) == "not enough: 0 numbers that differ between trainings of one recipe, and 1 are the least"

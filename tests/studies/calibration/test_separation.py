@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from mlflow_rank.errors import UsageError
@@ -47,6 +48,27 @@ def test_what_separates_is_said_to_and_turned_round_is_reversed() -> None:
     found, back = separation_of(cases, "rank"), separation_of(turned, "rank")
     assert (found.says, back.says) == ("separates", "reversed")
     assert found.area == pytest.approx(1 - back.area)
+
+
+@pytest.mark.parametrize(("good", "bad"), [(3, 3), (8, 8)])
+def test_the_interval_of_few_runs_holds_the_truth(good: int, bad: int) -> None:
+    rng, held, shift = np.random.default_rng(7), 0, 1.0
+    for _ in range(300):
+        cases = [
+            Case(f"{kind} {at}", f"{kind} {at}", kind, {"rank": float(number)})
+            for kind, count in ((True, good), (False, bad))
+            for at, number in enumerate(rng.normal(shift * kind, 1.0, count))
+        ]
+        found = separation_of(cases, "rank")
+        held += found.low <= norm.cdf(shift / 2**0.5) <= found.high
+    assert held / 300 > 0.92
+
+
+def test_few_runs_that_lie_wholly_apart_leave_the_area_open() -> None:
+    cases = [Case(str(at), str(at), at > 3, {"rank": float(at)}) for at in range(8)]
+    found = separation_of(cases, "rank")
+    assert (found.area, found.high) == (1.0, 1.0)
+    assert 0.5 < found.low < 0.7
 
 
 def test_one_run_of_a_kind_says_nothing() -> None:

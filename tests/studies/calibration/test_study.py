@@ -98,6 +98,19 @@ def test_error_rates_are_limited_from_above() -> None:
     assert 0 < min(bad) - floor.limit <= 1e-4
 
 
+@pytest.mark.parametrize("of_a_hundred", [57, 69, 29, 30])
+def test_a_bad_version_at_the_threshold_does_not_pass_its_limit(of_a_hundred: int) -> None:
+    best = of_a_hundred / 100
+    cases = tuple(
+        Case(f"{run}", f"{run}", run >= 20, {"pilot_keyword": 0.9 if run >= 20 else best - 0.01 * (run > 0)})
+        for run in range(32)
+    )
+    floor = by_name(calibrate(Cases(cases, (SCORE,)), 0.05))["pilot_keyword"]
+    assert isinstance(floor, Floor)
+    assert floor.threshold.value == best
+    assert best < floor.limit <= best + 2e-4
+
+
 def test_a_limit_that_guessing_reaches_is_not_proposed() -> None:
     score = by_name(found_of(bad_score=0.0, noise=0.0))["pilot_keyword"]
     assert not score.proposed

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from simulated import panel
 
-from mlflow_rank.studies.correlation.across_layers import checkpoints
+from mlflow_rank.studies.correlation.across_layers import across, checkpoints
 from mlflow_rank.studies.correlation.layer_regret import CHOICES, regret
 from mlflow_rank.studies.correlation.settings import StudySettings
 from mlflow_rank.studies.enough import NotEnough
@@ -54,6 +54,16 @@ def test_a_rank_that_is_the_score_loses_nothing_and_no_choice_gains():
     assert all(found.choices[name].value >= 0 for name in CHOICES)
     assert found.rank_minus["random"].interval.high < 0
     assert found.choices["random"].interval.low >= 0
+
+
+def test_layers_that_no_checkpoint_has_all_of_are_not_called_too_few():
+    holes = np.where(np.eye(4)[:, :2] > 0, np.nan, RANKS)
+    holes[2, 1] = holes[3, 0] = np.nan
+    given = checkpoints([panel("a", holes, SCORES)], *NAMES, list(range(4)))
+    whole = NotEnough("checkpoints at which every layer has a rank and a score", 0, 1)
+    assert (len(given.layers), given.count) == (4, 0)
+    assert set(regret(given, NAMES, SETTINGS, 0).choices.values()) == {whole}
+    assert across(given, NAMES, SETTINGS, 0).views["checkpoint"]["spearman"] == whole
 
 
 def test_few_layers_give_no_number():

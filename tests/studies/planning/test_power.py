@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from scipy import stats
 from mlflow_rank.errors import UsageError
 from mlflow_rank.probes.group_intervals import Interval, difference
 from mlflow_rank.probes.scores import METRICS, Replicates
+from mlflow_rank.studies.planning.plan import Labelling, Listening, Plan, plan_need
 from mlflow_rank.studies.planning.power import (
     Infeasible,
     Question,
@@ -55,6 +57,16 @@ def simulated(question: Question, expected: TestItems, items: int, speakers: int
     if question.kind == "margin":
         return float((means.mean(axis=1) - reach > -question.size).mean())
     return float((np.abs(means.mean(axis=1)) > reach).mean())
+
+
+def test_a_score_reads_no_better_because_the_other_encoder_has_items_of_its_own() -> None:
+    labelling = Labelling(classes=10, per_class=5, per_speaker=20, item_seconds=1.0, speakers=40)
+    apart = replace(PAIRED, discordance=None)
+    need = plan_need(Question("difference", 0.1), apart, labelling)
+    whole = Plan("keyword", apart, labelling, Listening(5.0), (), (need,))
+    assert whole.test_items == 2 * need.items
+    worth = need.items / design_effect(need.items, need.speakers, apart.intraclass)
+    assert whole.score_half_width == half_width(apart.accuracy, worth)
 
 
 @pytest.mark.parametrize("question", [FIVE, MARGIN], ids=["difference", "margin"])
@@ -212,3 +224,7 @@ def test_what_a_set_resolves_is_what_it_shows_with_the_power_asked_for() -> None
 def test_numbers_that_make_no_sense_are_refused(wrong: object) -> None:
     with pytest.raises(UsageError):
         wrong()  # type: ignore[operator]
+
+
+def test_where_next_to_nothing_is_shown_the_smallest_size_is_nearly_all() -> None:
+    assert resolvable(Question("difference", 0.25, power=0.9375), TestItems(0.8, 0.1, 0.0), 2, 2) == pytest.approx(1.0)

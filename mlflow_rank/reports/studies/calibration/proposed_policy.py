@@ -85,7 +85,10 @@ def _header(found: Calibration, table: Trajectories) -> Iterator[str]:
         f"ones of {good_runs}, at a false-promotion rate of {100 * found.alpha:g} %. Read it before it is used."
     )
     if found.together is not None:
-        yield f"All limits from data together: {said_of(found.together)} Starting points are not counted in this."
+        yield (
+            f"All floors together: {said_of(found.together)} Starting points, and rules that compare with the "
+            "champion, are not counted in this."
+        )
     yield f"Table: {digest_of(table.document())}. Conventions: {digest_of(table.conventions.document())}:"
     yield "the limits hold only for what is measured and piloted under these (mlflow-rank study compare)."
 

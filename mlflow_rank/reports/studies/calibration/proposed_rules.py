@@ -186,8 +186,9 @@ def _controls(found: Calibration, table: Trajectories) -> Iterator[ProposedRule]
 
 def _of_pilot(outcome: Outcome, conventions: Conventions) -> dict[str, Any]:
     """Return which score of a pilot a rule reads: that of the table."""
-    task = outcome.name.removeprefix("pilot_").removesuffix("_ood").replace(".", "_")
-    head, shots = (conventions.settings.get(f"pilot.{task}.{name}") for name in ("head", "shots"))
+    head, shots = (conventions.settings.get(f"{outcome.settings}{name}") for name in ("head", "shots"))
+    if outcome.metric == "eer_cosine":  # no head is trained for it: conventions are about the primary metric
+        head, shots = "cosine", "all"
     return {
         "task": outcome.task,
         "domain": outcome.domain,

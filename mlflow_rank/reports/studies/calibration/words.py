@@ -28,9 +28,10 @@ def verdicts(found: Calibration) -> Iterator[str]:
     chosen = found.proposed
     yield from map(_taken, chosen)
     if found.together is not None:
+        errors = found.together
         yield (
-            f"Together they promoted {found.together.promoted} bad versions and refused {found.together.refused} good "
-            "ones that they had not seen."
+            f"Together, of bad versions that they had not seen they promoted {errors.promoted}, and of good ones they "
+            f"refused {errors.refused}; by training {errors.promoted_runs} and {errors.refused_runs}."
         )
     for each in found.floors if found.cases.cases else ():
         if not each.proposed:
@@ -92,8 +93,8 @@ def _taken(floor: Floor) -> str:
     role = "proves" if quantity.of == "pilot" else "is asked as a veto"
     sure = "guaranteed" if floor.threshold.guaranteed else "NOT guaranteed"
     return (
-        f"{quantity.name} {side} {floor.limit:g} {role} ({sure}): held out, limits like this promoted "
-        f"{floor.errors.promoted} bad versions and refused {floor.errors.refused} good ones."
+        f"{quantity.name} {side} {floor.limit:g} {role} ({sure}): held out, of bad versions limits like this promoted "
+        f"{floor.errors.promoted}, and of good ones they refused {floor.errors.refused}."
     )
 
 
@@ -105,6 +106,14 @@ def _retrained(found: Calibration, envelope: RetrainingEnvelope | None) -> Itera
         yield f"Retraining and {name}: {each}." if isinstance(each, NotEnough) else _rank_moved(each, found)
     for name, score in envelope.scores.items():
         yield f"Retraining and {name}: {score}." if isinstance(score, NotEnough) else _score_moved(score)
+    known = [each for each in (*envelope.ranks.values(), *envelope.scores.values()) if not isinstance(each, NotEnough)]
+    if any(_too_wide(each) for each in known):
+        yield "More trainings of one recipe make what is too wide for a rule narrower."
+
+
+def _too_wide(envelope: RankEnvelope | ScoreEnvelope) -> bool:
+    of_rank = isinstance(envelope, RankEnvelope)
+    return (envelope_ratio(envelope) if of_rank else envelope_margin(envelope)) is None
 
 
 def _rank_moved(envelope: RankEnvelope, found: Calibration) -> str:
@@ -112,7 +121,7 @@ def _rank_moved(envelope: RankEnvelope, found: Calibration) -> str:
     if ratio is None:
         return (
             f"Retraining may take {envelope.name} down to {envelope.least_ratio:.2f} times in some layer; a rule below "
-            f"{LEAST_RATIO:g} vetoes nothing, so there is none. More trainings of one recipe make it narrower."
+            f"{LEAST_RATIO:g} vetoes nothing, so there is none."
         )
     so = {
         "separates": "a rule asks for that much of the champion's",
@@ -127,7 +136,7 @@ def _score_moved(envelope: ScoreEnvelope) -> str:
     if margin is None:
         return (
             f"Retraining may cost {envelope.margin:.3f} of {envelope.name}, and a policy allows {MOST_MARGIN:g} at "
-            "most: there is no rule about not being worse. More trainings of one recipe make it narrower."
+            "most: there is no rule about not being worse."
         )
     return f"Retraining costs {margin:g} of {envelope.name} at most, in 95 % of pairs."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mlflow_rank.reports.studies.correlation.names import measured_otherwise, sentence
 from mlflow_rank.reports.studies.correlation.results import Correlated
 from mlflow_rank.reports.studies.correlation.words import CORRECTIONS
 from mlflow_rank.reports.subject import counted
@@ -26,6 +27,7 @@ def about(study: Correlated) -> tuple[str, ...]:
             f"{window['from_step']:,} to {window['to_step']:,}; {counted(len(study.predictors), 'ranks')} and "
             f"{counted(len(study.outcomes), 'pilot scores')}. Error rates count negated: more is better."
         ),
+        *(sentence(each) for each in measured_otherwise(study.outcomes)),
         (
             "The headline is the partial Spearman correlation within a layer: a smooth curve over log step, and the "
             f"loss (known for {sum(bool(run['loss_known']) for run in runs)} of {len(runs)}), are taken off both "
@@ -34,7 +36,8 @@ def about(study: Correlated) -> tuple[str, ...]:
         (
             "Rank is said to track a score where at least half of the layers are above 0 after correction and none is "
             "below; to pick the layer where it loses less than a random one, and no more than the last one or the one "
-            "that was best in the other runs, by intervals of the differences."
+            "that was best in the other runs, by intervals of the differences, which are not corrected for their "
+            "number."
         ),
         (
             f"p is from circular shifts within runs, or permuted runs; {correction} over all ranks, pilot scores and "

@@ -55,6 +55,22 @@ def measure_name(outcome: Document) -> str:
     return f"{metric_name(str(outcome['metric']))}, %" + (" (less is better)" if outcome["lower_is_better"] else "")
 
 
+def measured_otherwise(outcomes: Sequence[Document]) -> list[str]:
+    """Return a sentence on each pilot score that has another metric than its task has in domain.
+
+    >>> one = {"task": "speaker", "domain": "in_domain", "metric": "balanced_accuracy"}
+    >>> measured_otherwise([one, {**one, "domain": "out_of_domain", "metric": "eer_cosine"}])
+    ['speaker out of domain is measured by EER by cosine, not by balanced accuracy as in domain.']
+    """
+    inside = {each["task"]: str(each["metric"]) for each in outcomes if each["domain"] == "in_domain"}
+    return [
+        f"{score_name(each)} is measured by {metric_name(str(each['metric']))}, not by "
+        f"{metric_name(inside[each['task']])} as in domain."
+        for each in outcomes
+        if inside.get(each["task"], each["metric"]) != each["metric"]
+    ]
+
+
 def sentence(text: str) -> str:
     """Return text with its first letter large, and nothing else changed.
 

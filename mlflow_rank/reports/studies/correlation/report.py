@@ -58,8 +58,8 @@ def _figures(study: Correlated, trajectories: Trajectories) -> Iterator[ReportFi
         return
     yield ReportFigure("layer_regret", "Points lost by each way to choose a layer", partial(layer_regret, study))
     rank = study.headline[0]
-    for task in dict.fromkeys(outcome["task"] for outcome in study.outcomes):
-        domains = [outcome for outcome in study.outcomes if outcome["task"] == task]
+    for task, metric in dict.fromkeys((outcome["task"], outcome["metric"]) for outcome in study.outcomes):
+        domains = [each for each in study.outcomes if (each["task"], each["metric"]) == (task, metric)]  # of one axis
         yield ReportFigure(
             f"trajectories_{domains[0]['name']}",
             f"{rank_name(rank)} and {task_name(domains[0])} over training",

@@ -5,7 +5,7 @@ The two claims are those of arXiv 2409.10787: rank tracks downstream scores with
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from mlflow_rank.reports.drawing import listed
@@ -106,8 +106,13 @@ def _each(study: Correlated) -> Iterator[str]:
             tracking_sentence(rank_name(rank), tracking_of(study, rank, outcome), family) + _raw(study, rank, outcome)
             for rank in study.headline
         ]
-        yield f"{sentence(score_name(outcome))}, within layers: {'; '.join(told)}."
-        yield f"{sentence(score_name(outcome))}, choice of layer: {'; '.join(_choosing(study, outcome))}."
+        yield f"{sentence(score_name(outcome))}, within layers: {_told(told)}"
+        yield f"{sentence(score_name(outcome))}, choice of layer: {_told([*_choosing(study, outcome)])}"
+
+
+def _told(told: Sequence[str]) -> str:
+    """Return what is said of each rank as a sentence of its own; the first goes on from a colon."""
+    return ". ".join([*told[:1], *map(sentence, told[1:])]) + "."
 
 
 def _raw(study: Correlated, rank: str, outcome: Document) -> str:
@@ -198,8 +203,10 @@ def _choosing(study: Correlated, outcome: Document) -> Iterator[str]:
             Choice.WORSE: f"{rank_name(rank)} did not pick it, worse than {worse}",
             Choice.OPEN: f"not enough to say whether {rank_name(rank)} picks it ({short_cause(causes_of(more))})",
         }[chosen_by(study, rank, outcome)]
-        others = "".join(f", {each}" for each in _others(study, rank, outcome)) if at == 0 else ""
-        yield f"{said}: its highest layer lost {lost_points(taken)} points to the pilot's best{others}"
+        others = ", ".join(_others(study, rank, outcome)) if at == 0 else ""
+        yield f"{said}: its highest layer lost {lost_points(taken)} points to the pilot's best" + (
+            f". Beside it: {others}" if others else ""
+        )
 
 
 def _clearly(more_lost: Mapping[str, Result]) -> tuple[str, str]:

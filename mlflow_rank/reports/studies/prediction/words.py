@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from mlflow_rank.reports.studies.correlation.names import rank_name, score_name
+from mlflow_rank.reports.studies.correlation.names import measured_otherwise, rank_name, score_name, sentence
 from mlflow_rank.reports.untrusted_text import plain
 from mlflow_rank.studies.enough import NotEnough
 from mlflow_rank.studies.prediction.over_runs import OverRuns
@@ -51,8 +51,8 @@ def about(study: PredictionStudy) -> tuple[str, ...]:
     rule = (
         "The rule was fixed beforehand. Good enough for triage is: an error smaller than by step alone, than that of "
         "the other runs' course, and than with another run's ranks, each interval above 0; of two checkpoints that "
-        f"differ by {clear} points or more, {ORDERED:.0%} or more in right order, the interval above one half; and "
-        f"less than {clear} points lost where only the better {KEPT:.0%} is piloted."
+        f"differ by {clear} points or more, {100 * ORDERED:g} % or more in right order, the interval above one half; "
+        f"and less than {clear} points lost where only the better {100 * KEPT:g} % is piloted."
     )
     how = (
         f"Each run is predicted by {model} that saw only the other runs, one model for each pilot score; how strongly "
@@ -63,8 +63,9 @@ def about(study: PredictionStudy) -> tuple[str, ...]:
         f"{study.steps[0]:,} to {study.steps[1]:,} of {len(study.runs)} training runs."
     )
     intervals = "Intervals are 95 %, Student's over runs: a run counts as one observation, so few runs give wide ones."
-    told = (how, inputs, intervals, rule, f"Seed {manner.seed}.")
-    return (*told, *_left_out(study))
+    scores = [{"task": of.task, "domain": of.domain, "metric": of.metric} for of in _outcomes(study)]
+    otherwise = (sentence(each) for each in measured_otherwise(scores))
+    return (how, inputs, *otherwise, intervals, rule, f"Seed {manner.seed}.", *_left_out(study))
 
 
 def name_of(outcome: Outcome) -> str:
@@ -98,7 +99,11 @@ def share(found: OverRuns) -> str:
     >>> share(OverRuns(0.892, 0.5, 0.999, 4))
     '89 [50, 100]'
     """
-    return f"{100 * found.value:.0f} [{100 * found.low:.0f}, {100 * found.high:.0f}]"
+    return f"{_percent(found.value)} [{_percent(found.low)}, {_percent(found.high)}]"
+
+
+def _percent(value: float) -> str:
+    return f"{round(100 * value)}"  # a whole number: there is no -0
 
 
 def unbeaten(prediction: Prediction) -> list[str]:
@@ -107,12 +112,21 @@ def unbeaten(prediction: Prediction) -> list[str]:
     return [name for name, each in gains if not (isinstance(each, OverRuns) and each.low > 0)]
 
 
+def _outcomes(study: PredictionStudy) -> list[Outcome]:
+    return [each.outcome for each in study.predictions]
+
+
 def _summary(study: PredictionStudy) -> Iterator[str]:
     if len(study.predictions) < 2:
         return
     good = [name_of(each.outcome) for each in study.predictions if verdict_of(each) == "good_enough"]
+    unknown = sum(verdict_of(each) == "not_enough" for each in study.predictions)
+    if unknown == len(study.predictions):
+        yield f"Not enough data to say whether ranks are good enough for triage of any of {unknown} pilot scores."
+        return
     which = f": {', '.join(good)}" if good else ""
-    yield f"Ranks are good enough for triage of {len(good)} of {len(study.predictions)} pilot scores{which}."
+    but = f"; not enough data for {unknown}" if unknown else ""
+    yield f"Ranks are good enough for triage of {len(good)} of {len(study.predictions)} pilot scores{which}{but}."
 
 
 def verdict_of(prediction: Prediction | NoPrediction) -> Verdict:
@@ -121,7 +135,7 @@ def verdict_of(prediction: Prediction | NoPrediction) -> Verdict:
 
 
 def _answer(found: Prediction | NoPrediction, clear: float) -> str:
-    name = name_of(found.outcome)
+    name = sentence(name_of(found.outcome))
     if isinstance(found, NoPrediction):
         return f"{name}: {found.why.cause}."
     return " ".join((f"{name}: {_judged(found, clear)}", *_beside(found)))
@@ -162,7 +176,7 @@ def _larger(found: Prediction, rival: str) -> str:
     gain = found.gains[rival]
     if isinstance(gain, NotEnough):
         return gain.cause
-    return f"run by run it was {-100 * gain.value:.0f} % larger [{-100 * gain.high:.0f}, {-100 * gain.low:.0f}]"
+    return f"run by run it was {_percent(-gain.value)} % larger [{_percent(-gain.high)}, {_percent(-gain.low)}]"
 
 
 def _ordered(found: Prediction, clear: float) -> str:

@@ -62,7 +62,8 @@ def _told(policy: Asking, lines: int, words: int) -> tuple[list[str], list[str]]
         told.append(rules.pop(0)[1])
     rest = [name for name, _ in rules]
     if rest:
-        told.append(f"And {len(rest)} more, for which there is no room here (`policy explain`): {', '.join(rest)}.")
+        more = f"And {len(rest)} more" if len(told) > 1 else f"{len(rest)} rules"
+        told.append(f"{more}, for which there is no room here (`policy explain`): {', '.join(rest)}.")
     return told, rest
 
 

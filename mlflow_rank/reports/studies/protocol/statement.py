@@ -185,8 +185,8 @@ def _piloted(practice: Practice, task: str) -> str:
     ]
     known = f"corpora {_listed(corpora)}" if corpora else "corpora not fixed here (give --pilot)"
     return (
-        f"{_of(said, prefix + 'head')} head, {_of(said, prefix + 'pooling')} pooling, up to "
-        f"{_of(said, prefix + 'shots')} labels a class, {_of(said, prefix + 'draws')} draws, seed "
+        f"{_of(said, prefix + 'head')} head, {_of(said, prefix + 'pooling')} pooling, "
+        f"{_shots(said.get(prefix + 'shots'))} labels a class, {_of(said, prefix + 'draws')} draws, seed "
         f"{_of(said, prefix + 'seed')}, {tested} of the groups tested, apart by {_of(said, prefix + 'disjoint_by')}; "
         f"{known}."
     )
@@ -218,6 +218,10 @@ def _lengths(said: Mapping[str, Setting]) -> str:
 
 def _nth(stride: Setting) -> str:
     return "" if stride in (None, 1) else f"{stride}th "
+
+
+def _shots(most: Setting) -> str:
+    return "all" if most == "all" else f"up to {'?' if most is None else most}"
 
 
 def _of(said: Mapping[str, Setting], name: str) -> object:

@@ -50,11 +50,8 @@ def trajectories_of(assessed: Sequence[Assessed]) -> Trajectories:
     """
     _refuse_twice(assessed)
     conventions = agreed({str(each): _conventions(each) for each in assessed})
-    outcomes: dict[str, Outcome] = {}
-    observations: list[Observation] = []
-    for each in assessed:
-        outcomes |= {outcome.name: outcome for outcome, _ in _scored(each.pilot)}
-        observations += _observations(each)
+    outcomes = _outcomes(assessed)
+    observations = [row for each in assessed for row in _observations(each, outcomes)]
     return Trajectories(tuple(observations), tuple(outcomes.values()), conventions)
 
 
@@ -78,14 +75,14 @@ def merged(named: Mapping[str, Trajectories]) -> Trajectories:
     return Trajectories(tuple(observations), tuple(outcomes.values()), conventions)
 
 
-def _observations(assessed: Assessed) -> Iterator[Observation]:
+def _observations(assessed: Assessed, outcomes: Mapping[str, Outcome]) -> Iterator[Observation]:
     ranks: dict[int, dict[str, float]] = {}
     for name, layer, value in _ranked(assessed.measurement):
         ranks.setdefault(layer, {})[name] = value
     scores: dict[int, dict[str, float]] = {}
-    for outcome, by_layer in _scored(assessed.pilot):
-        for layer, score in by_layer.items():
-            scores.setdefault(layer, {})[outcome.name] = score
+    for name, domain, task in _piloted(assessed.pilot):
+        for layer, score in _known(task, domain, outcomes[name].metric).items():
+            scores.setdefault(layer, {})[name] = score
     for layer in sorted({*ranks, *scores}):
         yield Observation(
             assessed.run, assessed.step, layer, assessed.loss, ranks.get(layer, {}), scores.get(layer, {})
@@ -102,32 +99,67 @@ def _ranked(measurement: Document | None) -> Iterator[tuple[str, int, float]]:
                 yield logged.what, rank.layer, rank.value
 
 
-def _scored(pilot: Document | None) -> Iterator[tuple[Outcome, dict[int, float]]]:
-    """Yield every outcome of a pilot, with the known scores of its layers."""
+def _outcomes(assessed: Sequence[Assessed]) -> dict[str, Outcome]:
+    """Return the pilot scores by name, each under one metric in all checkpoints: numbers of two are no trajectory.
+
+    Raises:
+        UsageError: two scores have one name.
+    """
+    by_name: dict[str, list[tuple[str, PilotTask]]] = {}
+    for each in assessed:
+        for name, domain, task in _piloted(each.pilot):
+            by_name.setdefault(name, []).append((domain, task))
+    outcomes = {}
+    for name, several in by_name.items():
+        meant = sorted({f"{task.name}, {domain}" for domain, task in several})
+        if len(meant) > 1:
+            raise UsageError(
+                f"two pilot scores are called {name}",
+                got="; ".join(meant[:_SHOWN]),
+                expected="tasks whose names differ in more than signs and an ending _ood",
+            )
+        domain, first = several[0]
+        metric = _metric([task for _, task in several], domain)
+        outcomes[name] = Outcome(name, first.name, domain, metric, metric in LOWER_IS_BETTER)
+    return outcomes
+
+
+def _piloted(pilot: Document | None) -> Iterator[tuple[str, str, PilotTask]]:
+    """Yield the name, the domain and the task of every score that a pilot may have."""
     tasks = () if pilot is None else read_tasks(pilot)
     for group, task in zip(metric_groups(tasks), tasks, strict=True):
         for domain, ending in _DOMAINS:
-            metric, known = _known(task, domain)
-            if domain == IN_DOMAIN or known or domain in mapping(task.described, "domains"):
-                yield Outcome(f"{group}{ending}", task.name, domain, metric, metric in LOWER_IS_BETTER), known
+            if domain == IN_DOMAIN or _is_in(task, domain):
+                yield f"{group}{ending}", domain, task
 
 
-def _known(task: PilotTask, domain: str) -> tuple[str, dict[int, float]]:
-    """Return the primary metric with the known scores of the layers.
+def _is_in(task: PilotTask, domain: str) -> bool:
+    """Say whether a task was piloted in a domain, or meant to be."""
+    metrics = task.metrics
+    return domain in mapping(task.described, "domains") or any(_known(task, domain, metric) for metric in metrics)
 
-    Where it has none in a domain, as none tells speakers by name whom nobody was trained on, the first metric that has
-    some takes its place.
+
+def _metric(tasks: Sequence[PilotTask], domain: str) -> str:
+    """Return the metric that stands for a task in a domain: the primary one where any checkpoint has a number of it.
+
+    Where none has, as none tells speakers by name whom nobody was trained on, the first metric that any checkpoint has
+    takes its place, in all of them.
     """
-    for metric in task.metrics:
-        scores = task.scores(domain=domain, metric=metric)
-        known = {
-            layer: score.value
-            for layer, score in scores.items()
-            if isinstance(layer, int) and isinstance(score, MeasuredScore)
-        }
-        if known:
-            return metric, known
-    return next(iter(task.metrics), ""), {}
+    metrics = list(dict.fromkeys(metric for task in tasks for metric in task.metrics))
+    for metric in metrics:
+        if any(_known(task, domain, metric) for task in tasks):
+            return metric
+    return next(iter(metrics), "")
+
+
+def _known(task: PilotTask, domain: str, metric: str) -> dict[int, float]:
+    """Return the known scores of the layers."""
+    scores = task.scores(domain=domain, metric=metric)
+    return {
+        layer: score.value
+        for layer, score in scores.items()
+        if isinstance(layer, int) and isinstance(score, MeasuredScore)
+    }
 
 
 def _conventions(assessed: Assessed) -> Conventions:

@@ -19,6 +19,7 @@ from mlflow_rank.studies.calibration.cases import cases_of
 from mlflow_rank.studies.calibration.retraining_envelope import RankEnvelope, ScoreEnvelope, Spread, retraining_envelope
 from mlflow_rank.studies.calibration.study import calibrate
 from mlflow_rank.studies.conventions import Conventions
+from mlflow_rank.studies.trajectories import Outcome
 from mlflow_rank.workflow.studies.calibrating import RANKS
 
 TERMS = PolicyTerms("calibrated", ("speech-platform", 'ann "a" #1'), ("encoder*",))
@@ -67,6 +68,22 @@ def test_it_loads_with_floors_envelopes_and_a_margin() -> None:
     assert policy.metadata.owners == TERMS.owners
     assert policy.matches("encoder-7", "alias:champion")
     assert not policy.matches("decoder", "alias:champion")
+
+
+def test_speakers_that_nobody_was_trained_on_are_read_under_the_head_that_tells_them_apart() -> None:
+    table, outcomes = past()
+    apart = Outcome("pilot_phone", "speaker", "out_of_domain", "eer_cosine", lower_is_better=True)
+    settings = {**table.conventions.settings, "pilot.phone.head": "ridge", "pilot.phone.shots": 20}
+    table = replace(
+        table,
+        outcomes=tuple(apart if each.name == "pilot_phone" else each for each in table.outcomes),
+        conventions=Conventions(settings),
+    )
+    found = calibrate(cases_of(table, outcomes, ranks=RANKS, scores=("pilot_phone",)), 0.05)
+    policy: Any = load_policy(proposed_policy(found, table, TERMS), named="calibrated.yaml")
+    rule = next(each for each in policy.rules if each.kind == "pilot_at_most")
+    assert (rule.metric, rule.head, rule.shots, rule.domain) == ("eer_cosine", "cosine", "all", "out_of_domain")
+    assert 0.4 < rule.value < 0.5
 
 
 @pytest.mark.parametrize(("bad_rank", "severity"), [(20.0, "block"), (40.0, "warn"), (80.0, None)])

@@ -31,6 +31,17 @@ def test_a_real_study_gives_a_report_whose_figures_draw_without_a_warning() -> N
     assert json.loads(json.dumps(shown.document))["kind"] == "CorrelationStudy"
 
 
+def test_domains_of_two_metrics_share_no_axis_and_the_other_metric_is_said() -> None:
+    document = study_of(TABLE, lambda *_: number(0.5))
+    speakers = next(each for each in document["outcomes"] if each["name"] == "pilot_speaker_ood")
+    speakers |= {"metric": "eer_cosine", "lower_is_better": True}
+    shown = report(document, TABLE)
+    drawn = [each.name for each in shown.figures if each.name.startswith("trajectories_")]
+    assert drawn == [f"trajectories_pilot_{name}" for name in ("keyword", "speaker", "speaker_ood")]
+    said = "Speaker out of domain is measured by EER by cosine, not by balanced accuracy as in domain."
+    assert said in shown.about
+
+
 def test_tables_have_a_row_for_each_rank_and_score_headline_ranks_first_and_others_in_files() -> None:
     tables = {
         table.name: table for table in report(study_of(TABLE, lambda *_: number(0.5, adjusted=0.01)), TABLE).tables

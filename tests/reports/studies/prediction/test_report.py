@@ -57,7 +57,7 @@ def test_it_always_says_that_it_approves_nothing(told: Prediction) -> None:
 
 def test_good_enough_is_said_with_error_order_and_loss(told: Prediction) -> None:
     said = shown(told).verdicts[0]
-    assert said.startswith("keyword in domain: ranks are good enough for triage.")
+    assert said.startswith("Keyword in domain: ranks are good enough for triage.")
     error = told.scores["rank_step"].error
     assert isinstance(error, OverRuns)
     assert f"off by {round(100 * error.value, 1):g} [" in said
@@ -86,11 +86,12 @@ def test_every_other_verdict_says_what_failed(
 
 def test_a_larger_error_is_called_larger(told: Prediction) -> None:
     assert "run by run it was 20 % larger [19, 21]" in judged(told, "step_does_as_well", gain=about(-0.2))
+    assert "run by run it was 0 % larger [-1, 1]" in judged(told, "step_does_as_well", gain=about(-0.001))
 
 
 def test_too_little_is_said_with_how_much_is_needed_and_without_a_figure() -> None:
     found = shown(NOTHING)
-    assert found.verdicts[0] == "speaker in domain: not enough: 1 runs of 8 checkpoints or more, 3 needed."
+    assert found.verdicts[0] == "Speaker in domain: not enough: 1 runs of 8 checkpoints or more, 3 needed."
     assert (found.figures, found.metrics) == ((), {})
     assert table(found, "triage").rows[0][:2] == ("speaker in domain", "not enough")
     assert set(table(found, "triage").rows[0][2:]) == {None}
@@ -98,8 +99,14 @@ def test_too_little_is_said_with_how_much_is_needed_and_without_a_figure() -> No
 
 def test_several_scores_are_summed_up_first(told: Prediction) -> None:
     said = shown(told, NOTHING).verdicts
-    assert said[0] == "Ranks are good enough for triage of 1 of 2 pilot scores: keyword in domain."
+    good = "Ranks are good enough for triage of 1 of 2 pilot scores: keyword in domain"
+    assert said[0] == f"{good}; not enough data for 1."
     assert len(said) == 4
+
+
+def test_no_score_with_enough_data_is_not_summed_up_as_none_good_enough() -> None:
+    said = shown(NOTHING, NOTHING).verdicts
+    assert said[0] == "Not enough data to say whether ranks are good enough for triage of any of 2 pilot scores."
 
 
 def test_the_models_table_has_every_model_and_the_predictions_every_row(told: Prediction) -> None:

@@ -66,6 +66,52 @@ def test_an_error_rate_is_less_when_it_is_better() -> None:
     assert (inside.metric, inside.lower_is_better) == ("per", True)
 
 
+def speakers(*, known: tuple[str, ...]) -> Document:
+    """Return a pilot of speakers whose out-of-domain rows have numbers of the named metrics only."""
+    document = pilot(layers=3, tasks=("speaker",), outside=True)
+    inside = [row for row in document["rows"] if row["domain"] == "in_domain"]
+    outside = [
+        {**row, "domain": "out_of_domain", "metric": metric, "status": "ok" if metric in known else "unknown"}
+        for row in inside
+        for metric in ("balanced_accuracy", "eer_cosine")
+        if row["metric"] == "balanced_accuracy"
+    ]
+    document["rows"] = inside + outside
+    return document
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_a_score_has_one_metric_and_one_direction_in_all_checkpoints(order: tuple[int, ...]) -> None:
+    pilots = [speakers(known=("eer_cosine",)), speakers(known=()), speakers(known=("eer_cosine",))]
+    some = [assessed(step=100 * (at + 1), pilot=pilots[at]) for at in order]
+
+    table = trajectories_of(some)
+
+    outcome = table.outcome("pilot_speaker_ood")
+    assert (outcome.metric, outcome.lower_is_better) == ("eer_cosine", True)
+    assert [each.step for each in table.observations if "pilot_speaker_ood" in each.scores] == [100] * 3 + [300] * 3
+
+
+def test_where_one_checkpoint_lacks_the_primary_metric_no_other_is_mixed_in() -> None:
+    table = trajectories_of(
+        [
+            assessed(step=100, pilot=speakers(known=("balanced_accuracy", "eer_cosine"))),
+            assessed(step=200, pilot=speakers(known=("eer_cosine",))),
+        ]
+    )
+
+    outcome = table.outcome("pilot_speaker_ood")
+    assert (outcome.metric, outcome.lower_is_better) == ("balanced_accuracy", False)
+    assert [each.step for each in table.observations if "pilot_speaker_ood" in each.scores] == [100] * 3
+
+
+def test_a_task_called_like_the_other_domain_of_another_is_refused() -> None:
+    one = pilot(layers=3, tasks=("label:kind", "label:kind_ood"), outside=True)
+
+    with pytest.raises(UsageError, match="two pilot scores are called pilot_label_kind_ood"):
+        trajectories_of([assessed(pilot=one)])
+
+
 def test_what_is_unknown_is_not_there() -> None:
     narrow = measurement(change=with_rows({"layer": 2}, {"status": "unknown", "value": None, "corrected": None}))
 
