@@ -185,6 +185,8 @@ def _read(document: Mapping[str, object]) -> Trajectories:
         raise TypeError("conventions are a mapping")
     outcomes = tuple(Outcome(**each) for each in given)
     scores = {each.name for each in outcomes}
+    if len(scores) < len(outcomes) or len(set(columns)) < len(columns):
+        raise ValueError("two columns have one name")
     ranks = [name for name in columns if name not in scores and name not in COLUMNS]
     observations = []
     for row in rows:
@@ -193,14 +195,20 @@ def _read(document: Mapping[str, object]) -> Trajectories:
         observations.append(
             Observation(
                 run=str(cells["run"]),
-                step=int(cells["step"]),
-                layer=int(cells["layer"]),
+                step=_whole(cells["step"]),
+                layer=_whole(cells["layer"]),
                 loss=None if cells["loss"] is None else _finite(cells["loss"]),
                 ranks={name: known[name] for name in ranks if name in known},
                 scores={each.name: known[each.name] for each in outcomes if each.name in known},
             )
         )
     return Trajectories(tuple(observations), outcomes, Conventions(dict(conventions)))
+
+
+def _whole(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{value!r} is no whole number")
+    return value
 
 
 def _finite(value: object) -> float:

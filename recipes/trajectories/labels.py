@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mlflow_rank.speech.starter.corpus import StarterCorpus
 
-# of each speaker in each session, which for keywords is a take of all ten words
+# of each speaker in each session, which for keywords is a take of twenty words
 KEPT = {
     "in_domain/phones": 4,
     "in_domain/keywords": 10,

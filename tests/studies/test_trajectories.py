@@ -86,6 +86,8 @@ def test_an_unknown_number_is_refused_with_those_there_are():
         {"rows": [["a", 1, None, 0, "much", None, None, None]]},
         {"rows": [["a", 1, None, 0, float("nan"), None, None, None]]},
         {"outcomes": [{"name": "pilot_keyword"}]},
+        {"rows": [["a", 400.7, None, 0, 1.0, None, None, None]]},
+        {"outcomes": [*TABLE.document()["outcomes"], *TABLE.document()["outcomes"]]},
         {"rows": 3},
         {"conventions": []},
     ],
