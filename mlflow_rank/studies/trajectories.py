@@ -172,7 +172,7 @@ def read_trajectories(document: Mapping[str, object], named: str = "this") -> Tr
         raise UsageError(
             f"{named} is a damaged table of trajectories",
             got=f"{type(error).__name__}: {error}",
-            expected="a table as `mlflow-rank study correlate --table` writes it",
+            expected="a table as `mlflow-rank study correlate --save-table` writes it",
         ) from error
 
 

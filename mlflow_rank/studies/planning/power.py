@@ -251,4 +251,5 @@ def _unpaired(one: float, other: float) -> float:
 
 def _require_share(name: str, value: float) -> None:
     if not (math.isfinite(value) and 0.0 < value < 1.0):
-        raise UsageError(f"bad {name}", got=f"{value:g}", expected="a share above 0 and below 1")
+        expected = "a share above 0 and below 1, as 0.05 for 5 points or 0.8 for 80 %"
+        raise UsageError(f"bad {name}", got=f"{value:g}", expected=expected)

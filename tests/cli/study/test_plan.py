@@ -36,7 +36,7 @@ def test_a_plan_says_what_is_needed_and_what_is_saved() -> None:
 
     assert result.exit_code == 0
     assert "540 test items of at least 27 speakers show a difference of 5 points with 80 % power" in result.stdout
-    assert "Labels saved: 9,260 of 10,000, 926.00 at 0.1 a label" in result.stdout
+    assert "Labels saved: 9,260 of 10,000, worth 926.00 at 0.1 a label" in result.stdout
 
 
 def test_the_document_says_all_of_it() -> None:

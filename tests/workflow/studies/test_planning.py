@@ -112,7 +112,7 @@ def test_labels_and_money_saved_are_said_against_full_labelling() -> None:
     planned = plan(request)
 
     assert planned.saved == 10_000 - planned.labels
-    assert f"Labels saved: {planned.saved:,} of 10,000, {planned.saved * 0.1:,.2f}" in worded(planned)
+    assert f"Labels saved: {planned.saved:,} of 10,000, worth {planned.saved * 0.1:,.2f}" in worded(planned)
     assert "Nothing is saved" in worded(plan(PlanRequest(full=100)))
 
 

@@ -78,7 +78,8 @@ def _saving(plan: Plan) -> Iterator[str]:
     labelling, saved = plan.labelling, plan.saved
     if saved is None:
         return
-    money = "" if labelling.price is None else f", {abs(saved) * labelling.price:,.2f} at {labelling.price:g} a label"
+    price = labelling.price
+    money = "" if price is None else f", worth {abs(saved) * price:,.2f} at {price:g} a label"
     if saved >= 0:
         yield f"Labels saved: {saved:,} of {labelling.full:,}{money}."
     else:
