@@ -59,6 +59,24 @@ ENCODER = all_of(
     LAYERS,
 )
 
+CHECKPOINT_FORM = all_of(
+    click.option(
+        "--as",
+        "loaded_as",
+        metavar="TEMPLATE",
+        default="{path}",
+        show_default=True,
+        help="How a checkpoint is loaded: a text for --model of measure, with {path} in it. Ending in @{path}, "
+        "checkpoints are files of weights.",
+    ),
+    click.option(
+        "--step-pattern",
+        type=OPTIONAL_TEXT,
+        default=None,
+        help="Regular expression whose first group is the step in a name.  [default: the last whole number]",
+    ),
+)
+
 SOUND = click.option(
     "--audio",
     default="starter",

@@ -12,6 +12,7 @@ import click
 from mlflow_rank.cli.optional import Optional
 from mlflow_rank.cli.options import (
     CACHE,
+    CHECKPOINT_FORM,
     DEVICE,
     LAYERS,
     OPTIONAL_PATH,
@@ -34,21 +35,7 @@ if TYPE_CHECKING:
     from mlflow_rank.workflow.watching import Watched, WatchRequest
 
 WHICH = all_of(
-    click.option(
-        "--as",
-        "loaded_as",
-        metavar="TEMPLATE",
-        default="{path}",
-        show_default=True,
-        help="How a checkpoint is loaded: a text for --model of measure, with {path} in it. Ending in @{path}, "
-        "checkpoints are files of weights.",
-    ),
-    click.option(
-        "--step-pattern",
-        type=OPTIONAL_TEXT,
-        default=None,
-        help="Regular expression whose first group is the step in a name.  [default: the last whole number]",
-    ),
+    CHECKPOINT_FORM,
     click.option("--every", type=int, default=1, show_default=True, help="At least so many steps between points."),
     click.option(
         "--settle",

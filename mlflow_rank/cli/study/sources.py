@@ -12,10 +12,10 @@ from mlflow_rank.cli.optional import Optional
 from mlflow_rank.cli.options import (
     AUDIO,
     CACHE,
+    CHECKPOINT_FORM,
     DEVICE,
     LAYERS,
     OPTIONAL_PATH,
-    OPTIONAL_TEXT,
     REMOTE_CODE,
     SWITCH,
     TASK,
@@ -76,21 +76,7 @@ WHICH = all_of(
         default=None,
         help="Assess so many checkpoints of each run, evenly by the logarithm of the step: a first answer.",
     ),
-    click.option(
-        "--as",
-        "loaded_as",
-        metavar="TEMPLATE",
-        default="{path}",
-        show_default=True,
-        help="How a checkpoint is loaded: a text for --model of measure, with {path} in it. Ending in @{path}, "
-        "checkpoints are files of weights.",
-    ),
-    click.option(
-        "--step-pattern",
-        type=OPTIONAL_TEXT,
-        default=None,
-        help="Regular expression whose first group is the step in a name.  [default: the last whole number]",
-    ),
+    CHECKPOINT_FORM,
     click.option(
         "--loss",
         type=OPTIONAL_PATH,

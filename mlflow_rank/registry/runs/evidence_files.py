@@ -7,12 +7,13 @@ signatures and at the bytes that they are about.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlflow_rank.errors import UsageError
 from mlflow_rank.registry.clients.connection import connected_client, quiet_mlflow, unreachable
+from mlflow_rank.registry.runs.pages import every
 from mlflow_rank.registry.runs.run_claim import ARTIFACT_FOLDER, FILES_DIGEST, RecordedRun
 
 if TYPE_CHECKING:
@@ -120,26 +121,15 @@ def holder_of(client: MlflowClient, name: str, target: str) -> ModelVersion | No
 
 def registered_models(client: MlflowClient) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield every registered model that is no prompt, with its aliases."""
-    for model in _every(client.search_registered_models, max_results=_AT_ONCE):
+    for model in every(client.search_registered_models, max_results=_AT_ONCE):
         yield model.name, tuple(sorted(model.aliases))
 
 
 def _runs_that_heard(client: MlflowClient, files_digest: str) -> list[str]:
-    experiments = [each.experiment_id for each in _every(client.search_experiments)]
+    experiments = [each.experiment_id for each in every(client.search_experiments)]
     heard = f"tags.`{FILES_DIGEST}` = '{files_digest}'"
-    runs = _every(client.search_runs, experiment_ids=experiments, filter_string=heard, max_results=_AT_ONCE)
+    runs = every(client.search_runs, experiment_ids=experiments, filter_string=heard, max_results=_AT_ONCE)
     return [run.info.run_id for run in runs] if experiments else []
-
-
-def _every(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
-    """Yield what a search of MLflow finds, page after page."""
-    token: str | None = None
-    while True:
-        page = search(**asked, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _evidence_in(client: MlflowClient, run: str) -> list[str]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlflow_rank.errors import UsageError
 from mlflow_rank.registry.clients.connection import quiet_mlflow, unreachable
 from mlflow_rank.registry.runs.measured_rank import Document, finite
 from mlflow_rank.registry.runs.monitor_metrics import LOSS
+from mlflow_rank.registry.runs.pages import every
 from mlflow_rank.registry.runs.run_claim import ARTIFACT_FOLDER
 from mlflow_rank.registry.runs.trained_versions import TRAINING_STEP
 
@@ -75,7 +76,7 @@ class DocumentedRuns:
             MeasurementError: the store cannot be reached.
         """
         with self._answering():
-            experiments = [each.experiment_id for each in _every(self.client.search_experiments)]
+            experiments = [each.experiment_id for each in every(self.client.search_experiments)]
             return list(self._searched(experiments, f"tags.`{tag}` = '{_quoted(value)}'")) if experiments else []
 
     def run(self, run_id: str) -> Run | None:
@@ -176,7 +177,7 @@ class DocumentedRuns:
 
     def _searched(self, experiments: list[str], wanted: str = "") -> Iterator[Run]:
         search = self.client.search_runs
-        for run in _every(search, experiment_ids=experiments, filter_string=wanted, max_results=_AT_ONCE):
+        for run in every(search, experiment_ids=experiments, filter_string=wanted, max_results=_AT_ONCE):
             self._runs[run.info.run_id] = run
             yield run
 
@@ -204,14 +205,3 @@ def _called(run: Run) -> str:
 
 def _quoted(value: str) -> str:
     return value.replace("'", "\\'")
-
-
-def _every(search: Callable[..., Any], **asked: Any) -> Iterator[Any]:
-    """Yield what a search of MLflow finds, page after page."""
-    token: str | None = None
-    while True:
-        page = search(**asked, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlflow_rank.errors import UsageError
 from mlflow_rank.monitoring.arrivals import PATIENCE
 from mlflow_rank.registry.clients.connection import quiet_mlflow, unreachable
+from mlflow_rank.registry.runs.pages import every
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -87,21 +87,13 @@ class TrainedVersions:
 
         try:
             with quiet_mlflow():
-                versions = [self._read(version) for version in self._every()]
+                quoted = self.model.replace("'", "\\'")
+                found = every(self.client.search_model_versions, f"name = '{quoted}'", max_results=_AT_ONCE)
+                versions = [self._read(version) for version in found]
         except MlflowException as error:
             safe = "what was judged is kept"
             raise unreachable(self.client.tracking_uri, error, what_is_safe=safe) from error
         return sorted(versions, key=lambda version: version.number)
-
-    def _every(self) -> Iterator[Any]:
-        quoted = self.model.replace("'", "\\'")
-        token: str | None = None
-        while True:
-            page = self.client.search_model_versions(f"name = '{quoted}'", max_results=_AT_ONCE, page_token=token)
-            yield from page
-            token = page.token
-            if not token:
-                return
 
     def _read(self, version: Any) -> TrainedVersion:
         number, step = int(version.version), _whole(version.tags.get(TRAINING_STEP))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import mlflow_rank
-from mlflow_rank.errors import EvidenceError, MeasurementError
+from mlflow_rank.errors import EvidenceError
 from mlflow_rank.evidence.file_manifest import file_manifest
 from mlflow_rank.evidence.rank_measurement import Document
 from mlflow_rank.workflow.assessing import Assessment
 from mlflow_rank.workflow.measuring import RankRequest
 from mlflow_rank.workflow.piloting import PilotRequest
 from mlflow_rank.workflow.setting import Setting
+from mlflow_rank.workflow.studies.kept_file import keep
 
 KEEP = Path("mlflow_rank_study")
 FORMAT = 1  # raise it when what is asked for, or what is kept, changes meaning
@@ -57,19 +57,7 @@ class KeptAssessments:
             "measurement": assessment.measurement.document,
             "pilot": _without_unread(assessment.pilot),
         }
-        file = self._file(identity)
-        partial = file.with_suffix(f".{os.getpid()}.part")
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(said, allow_nan=False), encoding="utf-8")
-            partial.replace(file)
-        except OSError as error:
-            raise MeasurementError(
-                "the result cannot be kept",
-                got=f"{self.directory}: {error.strerror or error}",
-                expected="a directory that can be written to",
-                remedy="choose another with --keep",
-            ) from error
+        keep(said, self._file(identity))
 
     def _file(self, identity: str) -> Path:
         return self.directory / f"{_short(_digest(identity))}-{_short(self.request)}.json"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlflow_rank.errors import MeasurementError
 from mlflow_rank.studies.short_sounds.readings import SoundReading, read_sound_reading
+from mlflow_rank.workflow.studies.kept_file import keep
 
 FORMAT = 1  # raise it when what is kept, or what it is kept by, changes meaning
 _DIGITS = 24  # of a digest in a file's name
@@ -41,19 +40,7 @@ class KeptReadings:
         if self.directory is None:
             return
         said = {"kind": "SoundReadings", "identity": identity, "readings": [each.document() for each in readings]}
-        file = self._file(self.directory, identity)
-        partial = file.with_suffix(f".{os.getpid()}.part")
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(said, allow_nan=False), encoding="utf-8")
-            partial.replace(file)
-        except OSError as error:
-            raise MeasurementError(
-                "the result cannot be kept",
-                got=f"{self.directory}: {error.strerror or error}",
-                expected="a directory that can be written to",
-                remedy="choose another with --keep",
-            ) from error
+        keep(said, self._file(self.directory, identity))
 
     def _file(self, directory: Path, identity: Mapping[str, object]) -> Path:
         text = json.dumps({"format": FORMAT, **identity}, sort_keys=True)
