@@ -20,7 +20,7 @@ from recipes.trajectories.labels import fewer
 
 RUNS = Path("build/trajectories")
 TASKS = {"phone": "phones", "keyword": "keywords", "speaker": "speakers"}
-HOURS = 0.2  # of unlabelled audio: some 36,000 frames, 220 for each dimension, and 1.4 utterances
+HOURS = 0.2  # of unlabelled audio: some 36,000 frames, and 226 utterances: 220 and 1.4 for each dimension
 
 
 @click.command("assessing")

@@ -16,7 +16,7 @@ from mlflow_rank.studies.calibration.error_rates import Decision, Errors, held_o
 from mlflow_rank.studies.calibration.retraining_envelope import NotEnough, RetrainingEnvelope
 from mlflow_rank.studies.calibration.separation import Separation, separation_of
 
-LEAST_RUNS = 3  # good and bad each: of two against two, chance alone separates one in six; three against three, 1 in 20
+LEAST_RUNS = 4  # good and bad each: of three against three, chance alone separates 1 in 20; four against four, 1 in 70
 MOST_VETOED = 0.2  # of good versions: a rank that refuses more costs more than a pilot beside it needs
 DIGITS = {"rank": 2, "pilot": 4}  # behind the point of a limit
 ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)  # of the curve of errors

@@ -48,8 +48,8 @@ def test_few_bad_trainings_give_a_floor_that_is_called_not_guaranteed() -> None:
     assert floor.threshold.holds_at == 0.2
 
 
-@pytest.mark.parametrize(("bad", "good"), [(2, 9), (9, 2), (0, 9), (9, 0)])
-def test_below_three_trainings_of_a_kind_there_is_no_number(bad: int, good: int) -> None:
+@pytest.mark.parametrize(("bad", "good"), [(3, 9), (9, 3), (2, 9), (9, 2), (0, 9), (9, 0)])
+def test_below_four_trainings_of_a_kind_there_is_no_number(bad: int, good: int) -> None:
     found = found_of(bad=bad, good=good)
     assert not found.proposed
     assert found.together is None
@@ -57,7 +57,7 @@ def test_below_three_trainings_of_a_kind_there_is_no_number(bad: int, good: int)
         assert isinstance(floor, NoFloor)
         assert (
             floor.because == f"not enough: {min(bad, good)} training runs with a {'bad' if bad < good else 'good'} "
-            "version, and 3 are the least"
+            "version, and 4 are the least"
         )
 
 
